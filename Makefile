@@ -1,0 +1,50 @@
+# Interlock: `make help` lists what can be done.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SANDBOX := PYTHONPATH=. $(BIN)/python -m sandbox
+
+.PHONY: help env lock check test sandbox status stop clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(READY) ## Make the Python environment from the lock
+
+$(READY): requirements.txt pyproject.toml
+	@echo "environment: installing $$(grep -c '==' requirements.txt) pinned packages into $(VENV) …"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Interlock needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+lock: $(READY) ## Remake requirements.txt from requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements.in --output-file requirements.txt
+
+check: $(READY) ## Format, lint, types, import contracts, unit and DAG tests (under 2 minutes)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not sandbox" tests
+
+test: $(READY) ## The whole suite, in a sandbox of its own
+	$(BIN)/pytest tests
+
+sandbox: $(READY) ## Bring the sandbox up (Kubernetes, Vault, S3, Airflow), without the demo
+	$(SANDBOX) up
+
+status: $(READY) ## Say what of the sandbox runs, and where
+	$(SANDBOX) status
+
+stop: $(READY) ## Stop the sandbox; its data stay
+	$(SANDBOX) stop
+
+clean: $(READY) ## Stop the sandbox and delete its data
+	$(SANDBOX) clean

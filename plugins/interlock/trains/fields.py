@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./-]+")
@@ -178,18 +178,14 @@ def put(raw: Mapping[str, object], path: FieldPath, value: object) -> dict[str, 
         isinstance(value, Mapping) and same(value.get(last.name, ABSENT), last.value)
     ):
         raise FieldError(f"{path}: the item must be an object with {last.name}: {last.value!r}")
-    changed = _put(raw, path.steps, value, path)
-    assert isinstance(changed, dict)  # the first step is a key
-    return changed
+    return cast("dict[str, Any]", _put(raw, path.steps, value, path))
 
 
 def remove(raw: Mapping[str, object], path: FieldPath) -> dict[str, Any]:
     """A copy of the object without the field; one that isn't there is no error. Parents stay, even empty."""
     if get(raw, path) is ABSENT:
         return dict(raw)
-    removed = _remove(raw, path.steps, path)
-    assert isinstance(removed, dict)  # the first step is a key
-    return removed
+    return cast("dict[str, Any]", _remove(raw, path.steps, path))
 
 
 def leaves(obj: Mapping[str, object]) -> list[FieldPath]:
@@ -224,21 +220,18 @@ def same(one: object, other: object) -> bool:
 
 
 def _leaves(steps: tuple[Step, ...], value: object, found: list[FieldPath]) -> None:
-    key = value_key = None
-    if isinstance(value, list) and isinstance(steps[-1], str):
-        key = merge_key(steps[-1], value)
-    if key is not None and isinstance(value, list):
+    last = steps[-1]
+    if isinstance(value, list) and isinstance(last, str) and (key := merge_key(last, value)):
         for item in value:
             _leaves((*steps, ListKey(key, item[key])), item, found)
         return
+    inner: list[str] = []
     if isinstance(value, Mapping):
-        value_key = steps[-1].name if isinstance(steps[-1], ListKey) else None
-        inner = [name for name in value if name != value_key]
-        if inner:
-            for name in inner:
-                _leaves((*steps, name), value[name], found)
-            return
-    found.append(FieldPath(steps))
+        inner = [name for name in value if not (isinstance(last, ListKey) and last.name == name)]
+        for name in inner:
+            _leaves((*steps, name), value[name], found)
+    if not inner:
+        found.append(FieldPath(steps))
 
 
 def _position(value: object, step: ListKey, path: FieldPath) -> int | None:
@@ -279,23 +272,15 @@ def _put(parent: object, steps: tuple[Step, ...], value: object, path: FieldPath
 
 def _remove(parent: object, steps: tuple[Step, ...], path: FieldPath) -> object:
     step, rest = steps[0], steps[1:]
-    if isinstance(step, ListKey):
-        position = _position(parent, step, path)
-        assert isinstance(parent, list | tuple)  # `remove` has found the field
-        assert position is not None
-        items = list(parent)
-        if rest:
-            items[position] = _remove(items[position], rest, path)
-        else:
-            del items[position]
-        return items
-    assert isinstance(parent, Mapping)
-    fields = dict(parent)
+    changed: Any = (
+        list(parent) if isinstance(parent, list | tuple) else dict(cast("Mapping[str, object]", parent))
+    )
+    at = _position(changed, step, path) if isinstance(step, ListKey) else step
     if rest:
-        fields[step] = _remove(fields[step], rest, path)
+        changed[at] = _remove(changed[at], rest, path)
     else:
-        del fields[step]
-    return fields
+        del changed[at]
+    return changed
 
 
 def _step(found: re.Match[str], text: str) -> Step:

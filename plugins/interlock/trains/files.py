@@ -1,0 +1,210 @@
+"""The shape of the YAML files, and what to tell a person whose file has another.
+
+The models here are the border: they are read once, checked, and turned into the frozen values of
+`interlock.trains.model`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from interlock.trains.image import REPOSITORY_PATTERN, Image, ImageError
+from interlock.trains.located import Document, Problem, did_you_mean
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DURATION = re.compile(r"(?=.)(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
+_CONNECTION = re.compile(r"[A-Za-z0-9_.-]+")
+_KINDS = {
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "too_short": "at least one",
+}
+
+
+def _expected(what: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "{what}", {"what": what})
+
+
+def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise _expected(what)
+        return value
+
+    return check
+
+
+def _duration(value: object) -> timedelta:
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise _expected("a duration such as 90s, 5m, 1h or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _positive(value: object) -> timedelta:
+    if not (found := _duration(value)):
+        raise _expected("a duration longer than 0s")
+    return found
+
+
+def _repository(value: object) -> str:
+    if not isinstance(value, str):
+        raise _expected("an image such as registry.internal/service-a, in lower case")
+    try:
+        image = Image.parse(value)
+    except ImageError as error:
+        raise _expected(str(error).removeprefix("expected ")) from None
+    if image.tag or image.digest:
+        raise _expected(f"{image.repository} without tag or digest, which each run brings itself")
+    return value
+
+
+def _schema(pattern: str, description: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "description": description})
+
+
+_LABEL_TEXT = "a DNS-1123 label: at most 63 lower-case letters, digits and '-', no dots, no '-' at either end"
+_DURATION_SCHEMA = _schema(f"^{_DURATION.pattern}$", "A duration such as 90s, 5m, 1h or 1h30m")
+_CONNECTION_TEXT = "the id of an Airflow connection"
+
+Label = Annotated[
+    str, PlainValidator(_text(_LABEL, _LABEL_TEXT)), _schema(f"^{_LABEL.pattern}$", "A DNS-1123 label")
+]
+Duration = Annotated[timedelta, PlainValidator(_duration), _DURATION_SCHEMA]
+Deadline = Annotated[timedelta, PlainValidator(_positive), _DURATION_SCHEMA]
+Repository = Annotated[
+    str, PlainValidator(_repository), _schema(REPOSITORY_PATTERN, "An image without tag or digest")
+]
+Connection = Annotated[
+    str,
+    PlainValidator(_text(_CONNECTION, _CONNECTION_TEXT)),
+    _schema(f"^{_CONNECTION.pattern}$", "The id of an Airflow connection"),
+]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Defaults(_File):
+    """What holds for each service that says nothing else."""
+
+    deadline: Deadline = Field(default="5m", validate_default=True, description="How long a rollout may take")
+    soak: Duration = Field(default="15s", validate_default=True, description="How long a release must hold")
+
+
+class ServiceEntry(_File):
+    """One service of a train."""
+
+    image: Repository = Field(description="The repository its releases come from, without tag or digest")
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = Field(
+        default="Deployment", description="Kind of the workload"
+    )
+    workload: Label | None = Field(default=None, description="The workload; default: the service's name")
+    container: Label = Field(default="app", description="The container that runs the image")
+    after: list[Label] = Field(default=[], description="The services that move before this one")
+    deadline: Deadline | None = Field(default=None, description="How long its rollout may take")
+    soak: Duration | None = Field(default=None, description="How long its release must hold")
+
+
+class TrainFile(_File):
+    """The services that move to an environment together, and what each comes after."""
+
+    description: str = Field(default="", description="What this train is, for people")
+    approval: bool = Field(default=False, description="Whether a person approves each plan")
+    defaults: Defaults = Field(
+        default={}, validate_default=True, description="For services that say nothing else"
+    )
+    environments: list[Label] | None = Field(
+        default=None, min_length=1, description="Where it may go; default: everywhere"
+    )
+    services: dict[Label, ServiceEntry] = Field(min_length=1, description="The services by name")
+
+
+class EvidenceEntry(_File):
+    """Where evidence goes, and whether a train starts without it."""
+
+    mode: Literal["require", "spool"] = "require"
+    store: Connection = "interlock_evidence"
+
+
+class EnvironmentEntry(_File):
+    """One environment."""
+
+    kubernetes: Connection
+    namespace: Label
+    journal_namespace: Label = "interlock"
+    vault: Connection = "interlock_vault"
+    evidence: EvidenceEntry = EvidenceEntry()
+
+
+class EnvironmentsFile(_File):
+    """`include/environments.yaml`."""
+
+    environments: dict[Label, EnvironmentEntry] = Field(min_length=1)
+
+
+def describe(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
+    """What a validation found wrong, in the file's own terms."""
+    return [_problem(detail, document, model) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
+    of_key = detail["loc"][-1:] == ("[key]",)
+    loc = detail["loc"][:-1] if of_key else detail["loc"]
+    where = ".".join(str(step) for step in loc if isinstance(step, str))
+    kind = detail["type"]
+    line = document.line(loc, key=of_key or kind in ("extra_forbidden", "too_short"))
+    if kind in ("extra_forbidden", "missing"):
+        parent, name = where.rpartition(".")[::2]
+        prefix = f"{parent}: " if parent else ""
+        known = _keys(model, loc[:-1])
+        if kind == "missing":
+            line = document.line(loc[:-1], key=True)
+            return Problem(
+                document.file, line, f"{prefix}{name!r} is missing, expected it among {', '.join(known)}"
+            )
+        text = f"{prefix}unknown key {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
+        return Problem(document.file, line, text)
+    if of_key:
+        return Problem(document.file, line, f"{where}: found this name, expected {detail['msg']}")
+    if kind == "literal_error":
+        expected = f"one of {detail['ctx']['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+    else:
+        expected = _KINDS.get(kind, detail["msg"])
+    prefix = f"{where}: " if where else ""
+    return Problem(document.file, line, f"{prefix}found {_shown(detail['input'])}, expected {expected}")
+
+
+def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """The keys that the mapping at `loc` may have."""
+    models: dict[str, type[BaseModel]] = {
+        "services": ServiceEntry,
+        "defaults": Defaults,
+        "environments": EnvironmentEntry,
+        "evidence": EvidenceEntry,
+    }
+    for step in loc:
+        model = models.get(str(step), model)
+    return list(model.model_fields)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,57 @@
+"""The order in which services move: each behind all that it comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class DependencyError(ValueError):
+    """Services can't be put in an order; the message names those that stand in the way."""
+
+
+def in_order(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The names, each behind all that it comes after; else in the order they are given.
+
+    Raises:
+        DependencyError: Services wait for each other, or for one that is not there.
+    """
+    for name, others in after.items():
+        if unknown := [other for other in others if other not in after]:
+            raise DependencyError(f"{name} comes after {', '.join(unknown)}, which the train doesn't have")
+    placed: dict[str, None] = {}
+    while len(placed) < len(after):
+        ready = (n for n, others in after.items() if n not in placed and all(o in placed for o in others))
+        following = next(ready, None)
+        if following is None:
+            circles = "; ".join(" → ".join(circle) for circle in cycles(after))
+            raise DependencyError(f"services wait for each other: {circles}")
+        placed[following] = None
+    return tuple(placed)
+
+
+def cycles(after: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Circles in which services wait for each other, `("a", "b", "a")` where a comes after b and b after a.
+
+    Circles that share a service are given once, as one of them; the list is empty if an order exists.
+    """
+    found: list[tuple[str, ...]] = []
+    left = dict(after)
+    while True:
+        while free := [name for name, names in left.items() if not any(other in left for other in names)]:
+            for name in free:
+                del left[name]
+        if not left:
+            return found
+        walk = [next(iter(left))]
+        while True:
+            following = next(other for other in left[walk[-1]] if other in left)
+            if following in walk:
+                break
+            walk.append(following)
+        circle = walk[walk.index(following) :]
+        first = min(map(list(after).index, circle))
+        at = circle.index(list(after)[first])
+        circle = circle[at:] + circle[:at]
+        found.append((*circle, circle[0]))
+        for name in circle:
+            del left[name]

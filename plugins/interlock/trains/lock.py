@@ -1,0 +1,121 @@
+"""Who may move a service: one Lease for each service, held by one DAG run.
+
+A lock is a Lease of coordination.k8s.io/v1 in Interlock's own namespace. It doesn't expire by time,
+for an approval may take days: the holder is a DAG run, and the lock is taken over only by name, when
+whoever asks has found that run ended and its journal closed, or is a person with a reason.
+
+Kubernetes doesn't check Leases on writes. Each take by a new holder counts up ``leaseTransitions``;
+a promotion stamps that count on its target (`FENCE`), and every write carries the resourceVersion of
+a read that showed the stamp. A worker that lives on after its lock went to another thus can't write.
+
+Pure: these functions return the Lease to write. Write it with the resourceVersion it carries
+(create where there was none), so that of two takers one fails.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from interlock.manifest import Manifest
+from interlock.trains.view import number, text
+
+FENCE = "interlock.internal/fence"
+"""Annotation on a workload: the transitions of the lock under which it is being changed."""
+
+
+@dataclass(frozen=True)
+class HeldBy:
+    """Another run holds the lock."""
+
+    holder: str
+    since: str
+    lease: str
+
+    def __str__(self) -> str:
+        """Say who holds what since when."""
+        return f"lock {self.lease} is held by {self.holder} since {self.since or 'an unknown time'}"
+
+
+def holder_of(dag_id: str, run_id: str) -> str:
+    """The identity under which a DAG run holds its locks."""
+    return f"{dag_id}/{run_id}"
+
+
+def lease_name(namespace: str, service: str) -> str:
+    """The name of a service's Lease in the journal namespace."""
+    return f"{namespace}.{service}"
+
+
+def empty(namespace: str, service: str, journal_namespace: str) -> Manifest:
+    """The Lease of a service that never had one, held by nobody."""
+    return Manifest.of(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": lease_name(namespace, service),
+                "namespace": journal_namespace,
+                "labels": {"app.kubernetes.io/managed-by": "interlock"},
+            },
+            "spec": {"holderIdentity": "", "leaseTransitions": 0},
+        }
+    )
+
+
+def take(lease: Manifest, holder: str, now: datetime, *, over: str | None = None) -> Manifest | HeldBy:
+    """Take a lock.
+
+    Args:
+        lease: the Lease as read, or `empty` where there is none.
+        holder: who takes it (`holder_of`).
+        now: the present, with a time zone.
+        over: the holder that may be replaced, because its run has ended or a person decided so.
+
+    Returns:
+        The Lease to write; it equals `lease` if the holder has the lock already. `HeldBy` if another
+        has it.
+    """
+    present = holder_in(lease)
+    if present == holder:
+        return lease
+    if present and present != over:
+        return HeldBy(present, text(lease.raw, "spec", "acquireTime"), lease.name)
+    return _with_spec(
+        lease,
+        holderIdentity=holder,
+        acquireTime=micro_time(now),
+        renewTime=micro_time(now),
+        leaseTransitions=transitions(lease) + 1,
+    )
+
+
+def release(lease: Manifest, holder: str, now: datetime) -> Manifest | None:
+    """Give a lock back: the Lease to write, or None if the holder doesn't have it."""
+    if not holder or holder_in(lease) != holder:
+        return None
+    return _with_spec(lease, holderIdentity="", renewTime=micro_time(now))
+
+
+def holder_in(lease: Manifest) -> str:
+    """Who holds the lock; empty if nobody does."""
+    return text(lease.raw, "spec", "holderIdentity")
+
+
+def transitions(lease: Manifest) -> int:
+    """How often the lock went to a new holder: the number that fences its writes."""
+    return number(lease.raw, "spec", "leaseTransitions")
+
+
+def micro_time(moment: datetime) -> str:
+    """A time as Kubernetes' MicroTime: RFC 3339 in UTC with six digits."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _with_spec(lease: Manifest, **fields: object) -> Manifest:
+    raw = copy.deepcopy(dict(lease.raw))
+    raw["spec"] = {**(raw.get("spec") or {}), **fields}
+    return Manifest.of(raw)

@@ -1,0 +1,154 @@
+"""What a journal says: the run, each mutation with what was before, and how a service ended.
+
+`interlock.trains.journal` keeps these values in Secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.plan import FieldWrite
+
+MutationState = Literal["intent", "done"]
+Outcome = Literal["promoted", "failed", "rolled-back", "not-whole"]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Somebody stopped the line: who, why, and when (RFC 3339)."""
+
+    by: str
+    why: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What one run is about to do.
+
+    Attributes:
+        dag_id: the train's DAG.
+        run_id: the run.
+        train: the train's name.
+        environment: the environment's name.
+        plan: the plan as JSON; empty before there is one.
+        opened_at: when the journal was opened, with a time zone.
+        closed: whether the run has ended and needs its journal no more.
+        stop: the stop flag.
+    """
+
+    dag_id: str
+    run_id: str
+    train: str
+    environment: str
+    plan: Mapping[str, object]
+    opened_at: datetime
+    closed: bool = False
+    stop: Stop | None = None
+
+    @property
+    def run(self) -> str:
+        """The hash that names the run's Secrets."""
+        return run_hash(self.dag_id, self.run_id)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change of one object.
+
+    Attributes:
+        ref: the object.
+        uid: its uid; empty for an object that is being created.
+        state: `intent` before the write, `done` once its answer is known.
+        transitions: the transitions of the lock under which it is written.
+        before: the whole object as it was read; None if this mutation creates it.
+        writes: the fields that change.
+        after_generation: metadata.generation in the write's answer; None until then.
+        at: when the intent was written, with a time zone.
+        try_number: Airflow's try of the task that writes.
+    """
+
+    ref: ObjectRef
+    uid: str
+    state: MutationState
+    transitions: int
+    before: Manifest | None
+    writes: tuple[FieldWrite, ...]
+    after_generation: int | None
+    at: datetime
+    try_number: int
+
+    def done(self, after_generation: int) -> Mutation:
+        """The same mutation with its outcome."""
+        return replace(self, state="done", after_generation=after_generation)
+
+
+@dataclass(frozen=True)
+class ServiceJournal:
+    """What a run did to one service, oldest mutation first, and how that ended.
+
+    Attributes:
+        service: the service's name.
+        mutations: in the order in which they were intended.
+        restored: whether a rollback has taken them all back, conflicts apart.
+        outcome: None as long as the service is on its way.
+        reason: why it failed or isn't whole.
+    """
+
+    service: str
+    mutations: tuple[Mutation, ...] = ()
+    restored: bool = False
+    outcome: Outcome | None = None
+    reason: str = ""
+
+    def intend(self, mutation: Mutation) -> ServiceJournal:
+        """The journal with one more mutation, which nothing has taken back.
+
+        Mutations that were taken back are forgotten: what they found is no longer what to go back to.
+        """
+        before = () if self.restored else self.mutations
+        return replace(self, mutations=(*before, mutation), restored=False, outcome=None, reason="")
+
+    def settle(self, after_generation: int) -> ServiceJournal:
+        """The journal in which the newest mutation is done.
+
+        Raises:
+            ValueError: there is none, or it is done already.
+        """
+        if not self.mutations or self.mutations[-1].state == "done":
+            raise ValueError(f"the journal of {self.service} has no open intent to settle")
+        return replace(self, mutations=(*self.mutations[:-1], self.mutations[-1].done(after_generation)))
+
+    def ended(self, outcome: Outcome, reason: str = "") -> ServiceJournal:
+        """The journal with its outcome; `rolled-back` marks it as restored."""
+        return replace(
+            self, outcome=outcome, reason=reason, restored=self.restored or outcome == "rolled-back"
+        )
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is something to take back.
+
+        An intent counts even without an outcome: its write may have arrived, or may still arrive.
+        """
+        return not self.restored and any(mutation.writes for mutation in self.mutations)
+
+
+def run_hash(dag_id: str, run_id: str) -> str:
+    """Twelve hexadecimal digits that name a run's Secrets."""
+    return hashlib.sha256(f"{dag_id}/{run_id}".encode()).hexdigest()[:12]
+
+
+def head_name(run: str) -> str:
+    """The name of a run's head Secret; `run` is its `run_hash`."""
+    return f"journal-{run}"
+
+
+def service_name(run: str, service: str) -> str:
+    """The name of the first Secret of a service's journal."""
+    return f"journal-{run}-{service}"

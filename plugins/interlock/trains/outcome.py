@@ -1,0 +1,152 @@
+"""How a run ended: each service new, old, unchanged or not whole, and the run by its services.
+
+The world decides: the live fields are compared with what the run wrote and with what was before. A
+service is whole when all of its fields are as planned (`new`) or all as before (`old`) and its rollout is
+complete. A service whose release was live already (`unchanged`) counts as both. Anything else is
+not whole, and the reason names it.
+
+Pure: nothing is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, same
+from interlock.trains.journal import ServiceJournal
+from interlock.trains.plan import Change
+from interlock.trains.rollback import UID, FieldConflict
+from interlock.trains.rollout import Done, RolloutState, assess
+
+ServiceState = Literal["new", "old", "unchanged", "not-whole"]
+RunState = Literal["all-new", "all-old", "not-whole"]
+
+_ROLLS_OUT = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+@dataclass(frozen=True)
+class ServiceOutcome:
+    """Where one service is; `reason` says why it isn't whole."""
+
+    service: str
+    state: ServiceState
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Name the service and where it is."""
+        text = f"{self.service} is {self.state.replace('-', ' ')}"
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Where a run left its services.
+
+    Attributes:
+        state: the verdict on all services.
+        services: each service, in the order given.
+        text: the verdict and each service in words.
+        succeeded: whether the run did what it was to do: all new, and nothing failed.
+    """
+
+    state: RunState
+    services: tuple[ServiceOutcome, ...]
+    text: str
+    succeeded: bool
+
+
+def judge(
+    change: Change, journal: ServiceJournal | None, live: Mapping[ObjectRef, Manifest | None]
+) -> ServiceOutcome:
+    """Judge one service.
+
+    Args:
+        change: what the plan was to change of it.
+        journal: what the run did to it; None if it never began.
+        live: its objects as they are now; None for one that isn't there.
+    """
+    mutations = [m for m in journal.mutations if m.writes] if journal else []
+    if not change.writes and not mutations:
+        return ServiceOutcome(change.service, "unchanged")
+    # By field: what was there before the run first wrote it, and what the run wrote last.
+    fields = {(change.ref, w.path): (w.before, w.after) for w in change.writes}
+    first_seen = {(m.ref, w.path): w.before for m in reversed(mutations) for w in m.writes}
+    fields |= {(m.ref, w.path): (first_seen[m.ref, w.path], w.after) for m in mutations for w in m.writes}
+
+    reasons = _gone(change, uids={m.ref: m.uid for m in mutations if m.uid}, live=live)
+    if reasons:
+        return ServiceOutcome(change.service, "not-whole", "; ".join(reasons))
+    at_new: list[str] = []
+    at_old: list[str] = []
+    for (ref, path), (before, after) in fields.items():
+        found = _found(live.get(ref), path)
+        where = f"{ref} {path}"
+        if same(found, after):
+            at_new.append(where)
+        elif same(found, before):
+            at_old.append(where)
+        else:
+            reasons.append(str(FieldConflict(ref, path, after, found)))
+    if at_new and at_old:
+        reasons.append(f"new is {', '.join(at_new)}; old is {', '.join(at_old)}")
+    if not reasons and mutations:
+        were = {m.ref: m.before for m in reversed(mutations)}
+        for ref, before_run in were.items():
+            state = _rollout(live.get(ref))
+            # A service that was in trouble before the run is as before when it is so again.
+            if not isinstance(state, Done) and (at_new or isinstance(_rollout(before_run), Done)):
+                reasons.append(state.reason)
+    if reasons:
+        return ServiceOutcome(change.service, "not-whole", "; ".join(reasons))
+    return ServiceOutcome(change.service, "new" if at_new else "old")
+
+
+def verdict(services: Iterable[ServiceOutcome], failures: Sequence[str] = ()) -> RunOutcome:
+    """Judge a run by its services.
+
+    Args:
+        services: each service on board, in dependency order.
+        failures: what failed in the run. A run with failures never succeeded, wherever its services are.
+    """
+    outcomes = tuple(services)
+    states = {outcome.state for outcome in outcomes}
+    # With nothing to change, all is new and all is old; a failure decides which of them is said.
+    if states <= {"new", "unchanged"} and not (failures and "new" not in states):
+        state: RunState = "all-new"
+    elif states <= {"old", "unchanged"}:
+        state = "all-old"
+    else:
+        state = "not-whole"
+    parts = [state.replace("-", " "), "; ".join(map(str, outcomes)) or "no service is on board"]
+    text = ": ".join(parts)
+    if failures:
+        text += f". Failed: {'; '.join(failures)}"
+    return RunOutcome(state, outcomes, text, succeeded=state == "all-new" and not failures)
+
+
+def _gone(
+    change: Change, uids: Mapping[ObjectRef, str], live: Mapping[ObjectRef, Manifest | None]
+) -> list[str]:
+    reasons = []
+    for ref in {change.ref: None, **uids}:
+        found = live.get(ref)
+        expected = uids.get(ref, "")
+        if found is None:
+            reasons.append(str(FieldConflict(ref, UID, expected, ABSENT)))
+        elif expected and found.uid != expected:
+            reasons.append(str(FieldConflict(ref, UID, expected, found.uid)))
+    return reasons
+
+
+def _found(live: Manifest | None, path: FieldPath) -> object:
+    try:
+        return ABSENT if live is None else get(live.raw, path)
+    except FieldError as error:
+        return str(error)
+
+
+def _rollout(manifest: Manifest | None) -> RolloutState:
+    return assess(manifest) if manifest is not None and manifest.kind in _ROLLS_OUT else Done()

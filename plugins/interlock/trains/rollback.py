@@ -1,0 +1,277 @@
+"""Going back: what of a service is restored, which services go back, and in which order.
+
+A rollback restores the fields that the run changed, and those alone. `restore` compares each with
+the journal: a field that still is as the run wrote it gets its former value; one that is as before
+needs nothing; one that somebody else changed since is left as it is and named, and its service isn't
+whole.
+
+`to_take_back` decides from what is known of each service on board, not from task states alone: if
+anything failed, or a service isn't moved and verified, everything that moved goes back, in the exact
+reverse of the dependency order. A service that can't go back (`irreversible`) stays once it moved,
+and with it whatever it depends on.
+
+Pure: nothing is read and nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, put, same
+from interlock.trains.journal import Mutation
+
+Edges = Mapping[str, Collection[str]]
+"""The services that each service comes after."""
+
+Scope = Literal["train", "service"]
+
+UID = FieldPath.of("metadata", "uid")
+
+
+@dataclass(frozen=True)
+class FieldConflict:
+    """A field that is neither as the run wrote it nor as it was before."""
+
+    ref: ObjectRef
+    path: FieldPath
+    expected: object
+    found: object
+
+    def __str__(self) -> str:
+        """Say what was expected and what was found."""
+        if self.path == UID:
+            if self.found is ABSENT:
+                return f"{self.ref} is gone"
+            return f"{self.ref} was replaced: its uid is {self.found}, expected {self.expected}"
+        return f"{self.ref} {self.path} is {_shown(self.found)}, expected {_shown(self.expected)}"
+
+
+@dataclass(frozen=True)
+class Restore:
+    """How one object goes back.
+
+    Attributes:
+        ref: the object.
+        patched: the whole object to write, with the resourceVersion of the read; None if there is
+            nothing to write.
+        restored: the fields that `patched` changes.
+        conflicts: the fields that are left because somebody else changed them.
+        delete: whether the object is to be deleted (the run created it), under its uid.
+        unsettled: whether a write of the run may still arrive, as its outcome isn't in the journal.
+            Then also write to the object (stamp it anew) when there is nothing to restore: that
+            changes its resourceVersion, and the late write is refused.
+    """
+
+    ref: ObjectRef
+    patched: Manifest | None = None
+    restored: tuple[FieldPath, ...] = ()
+    conflicts: tuple[FieldConflict, ...] = ()
+    delete: bool = False
+    unsettled: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of one service on board when it is decided about.
+
+    Attributes:
+        changes: whether the plan changes anything of it; False if its release was live already.
+        moved: whether the run changed it or may have (`ServiceJournal.moved`).
+        verified: whether its verification passed for what is live.
+        failed: why it failed; empty if it did not.
+    """
+
+    changes: bool = True
+    moved: bool = False
+    verified: bool = False
+    failed: str = ""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the service is where the train was to take it."""
+        return self.verified and not self.failed and (self.moved or not self.changes)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which services go back.
+
+    Attributes:
+        back: the services to take back, in this order.
+        kept: services that moved and stay although the run failed, each with the reason.
+        reason: why services go back; empty if nothing failed.
+    """
+
+    back: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+
+
+def restore(live: Manifest | None, mutation: Mutation) -> Restore:
+    """Work out how one mutation is taken back from the object as it is now."""
+    ref = mutation.ref
+    unsettled = mutation.state == "intent"
+    if mutation.before is None:
+        return _undo_creation(live, mutation)
+    if live is None or live.uid != mutation.uid:
+        uid = ABSENT if live is None else live.uid
+        return Restore(ref, conflicts=(FieldConflict(ref, UID, mutation.uid, uid),))
+    patched: dict[str, object] = live.raw
+    restored: list[FieldPath] = []
+    conflicts: list[FieldConflict] = []
+    for write in mutation.writes:
+        try:
+            found = get(live.raw, write.path)
+            if same(found, write.before):
+                continue
+            if same(found, write.after):
+                patched = put(patched, write.path, write.before)
+                restored.append(write.path)
+                continue
+        except FieldError as error:
+            found = str(error)
+        conflicts.append(FieldConflict(ref, write.path, write.after, found))
+    return Restore(
+        ref,
+        patched=Manifest.of(patched) if restored else None,
+        restored=tuple(restored),
+        conflicts=tuple(conflicts),
+        unsettled=unsettled,
+    )
+
+
+def restore_all(
+    live: Mapping[ObjectRef, Manifest | None], mutations: Iterable[Mutation]
+) -> tuple[Restore, ...]:
+    """Work out how all mutations of a service are taken back, newest first.
+
+    Several mutations of one object (a retried task leaves such) become one `Restore`.
+    """
+    now = dict(live)
+    done: dict[ObjectRef, Restore] = {}
+    for mutation in reversed(tuple(mutations)):
+        ref = mutation.ref
+        step = restore(now.get(ref), mutation)
+        if step.patched is not None:
+            now[ref] = step.patched
+        elif step.delete:
+            now[ref] = None
+        done[ref] = _joined(done[ref], step) if ref in done else step
+    return tuple(done.values())
+
+
+def dependency_order(edges: Edges) -> tuple[str, ...]:
+    """The services in dependency order; where that leaves a choice, in the order of `edges`.
+
+    Raises:
+        ValueError: services depend on each other in a circle.
+    """
+    order: list[str] = []
+    left = list(edges)
+    while left:
+        service = next((s for s in left if all(d in order or d not in edges for d in edges[s])), None)
+        if service is None:
+            raise ValueError(f"services depend on each other in a circle: {', '.join(left)}")
+        order.append(service)
+        left.remove(service)
+    return tuple(order)
+
+
+def rollback_order(edges: Edges, moved: Collection[str]) -> tuple[str, ...]:
+    """The moved services in the exact reverse of the dependency order.
+
+    Services that did not move still order those on both sides of them.
+    """
+    return tuple(service for service in reversed(dependency_order(edges)) if service in moved)
+
+
+def to_take_back(
+    edges: Edges,
+    standings: Mapping[str, Standing],
+    *,
+    failed: str = "",
+    scope: Scope = "train",
+    irreversible: Collection[str] = (),
+) -> Decision:
+    """Decide which services go back.
+
+    Args:
+        edges: the whole train.
+        standings: each service on board.
+        failed: why the run failed where no single service did (the line was stopped, a lock was lost).
+        scope: `train` takes back everything that moved; `service` those that failed or moved without
+            being verified, and what depends on them.
+        irreversible: services whose release can't be taken back once it moved.
+    """
+    bad = {name: _complaint(name, standing) for name, standing in standings.items() if not standing.arrived}
+    if not bad and not failed:
+        return Decision()
+    reason = "; ".join(
+        filter(None, [failed, *(bad[name] for name in dependency_order(edges) if name in bad)])
+    )
+    moved = {name for name, standing in standings.items() if standing.moved}
+    going = moved
+    if scope == "service":
+        roots = {name for name, s in standings.items() if s.failed or (s.moved and not s.verified)}
+        going = {name for name in moved if name in roots or depends_on(edges, name) & roots}
+    kept: dict[str, str] = {}
+    for anchor in rollback_order(edges, moved & set(irreversible)):
+        kept.setdefault(anchor, "its release is irreversible")
+        for name in depends_on(edges, anchor) & moved:
+            kept.setdefault(name, f"{anchor} depends on it, and its release is irreversible")
+    order = rollback_order(edges, moved)
+    return Decision(
+        back=tuple(name for name in order if name in going and name not in kept),
+        kept=tuple((name, kept[name]) for name in order if name in going and name in kept),
+        reason=reason,
+    )
+
+
+def depends_on(edges: Edges, service: str) -> set[str]:
+    """All services that a service depends on, directly or through others."""
+    found: set[str] = set()
+    open_ends = list(edges.get(service, ()))
+    while open_ends:
+        name = open_ends.pop()
+        if name not in found:
+            found.add(name)
+            open_ends.extend(edges.get(name, ()))
+    return found
+
+
+def _undo_creation(live: Manifest | None, mutation: Mutation) -> Restore:
+    unsettled = mutation.state == "intent"
+    if live is None:
+        return Restore(mutation.ref, unsettled=unsettled)
+    if live.uid == mutation.uid:
+        return Restore(mutation.ref, delete=True, unsettled=unsettled)
+    # Without its outcome it can't be told whose object this is.
+    conflict = FieldConflict(mutation.ref, UID, mutation.uid or ABSENT, live.uid)
+    return Restore(mutation.ref, conflicts=(conflict,), unsettled=unsettled)
+
+
+def _joined(newer: Restore, older: Restore) -> Restore:
+    known = {conflict.path for conflict in newer.conflicts}
+    return Restore(
+        ref=newer.ref,
+        patched=None if older.delete else older.patched or newer.patched,
+        restored=tuple(dict.fromkeys((*newer.restored, *older.restored))),
+        conflicts=(*newer.conflicts, *(c for c in older.conflicts if c.path not in known)),
+        delete=newer.delete or older.delete,
+        unsettled=newer.unsettled or older.unsettled,
+    )
+
+
+def _complaint(name: str, standing: Standing) -> str:
+    if standing.failed:
+        return f"{name} failed: {standing.failed}"
+    if standing.changes and not standing.moved:
+        return f"{name} did not move"
+    return f"{name} is not verified"
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is ABSENT else repr(value)

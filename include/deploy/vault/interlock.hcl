@@ -1,0 +1,41 @@
+# What Interlock's workers may do in Vault. Apply it with
+#   vault policy write interlock include/deploy/vault/interlock.hcl
+# and give it to the AppRole that the Airflow connection interlock_vault logs in with.
+
+# Sign statements and checkpoints. The keys are ed25519, not exportable, and never leave Vault.
+path "transit/sign/interlock-statements" {
+  capabilities = ["update"]
+}
+path "transit/sign/interlock-checkpoints" {
+  capabilities = ["update"]
+}
+
+# Publish the public keys, and check signatures.
+path "transit/keys/interlock-statements" {
+  capabilities = ["read"]
+}
+path "transit/keys/interlock-checkpoints" {
+  capabilities = ["read"]
+}
+path "transit/verify/interlock-statements" {
+  capabilities = ["update"]
+}
+path "transit/verify/interlock-checkpoints" {
+  capabilities = ["update"]
+}
+
+# Read the secrets kept for Interlock, and no others.
+path "secret/data/interlock/*" {
+  capabilities = ["read"]
+}
+path "secret/metadata/interlock/*" {
+  capabilities = ["read", "list"]
+}
+
+# Look after the own token.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}

@@ -1,0 +1,16 @@
+"""The parts of the sandbox, in the order in which they start."""
+
+from __future__ import annotations
+
+from sandbox.parts.airflow import Airflow
+from sandbox.parts.kubernetes import Kubernetes
+from sandbox.parts.node import Node
+from sandbox.parts.openbao import OpenBao
+from sandbox.parts.part import Part
+from sandbox.parts.postgres import Postgres
+from sandbox.parts.seaweedfs import SeaweedFS
+
+
+def all_parts() -> tuple[Part, ...]:
+    """Every part, each after those that it needs."""
+    return (Postgres(), OpenBao(), SeaweedFS(), Kubernetes(), Node(), Airflow())

@@ -1,8 +1,8 @@
 """Trains and environments as their YAML files describe them, checked and frozen.
 
 `load_train` and `load_environments` report everything that is wrong with a file at once, each with file,
-line, what was found and what was expected. Unknown keys are refused: a misspelt `after` would let two services move
-in the wrong order. `json_schema` is what editors check against while somebody types.
+line, what was found and what was expected. Unknown keys are refused: a misspelt `after` would let two
+services move in the wrong order. `json_schema` is what editors check against while somebody types.
 """
 
 from __future__ import annotations

@@ -1,0 +1,129 @@
+"""One DAG for each train of include/trains: `promotion_train__NAME`.
+
+The edges between the services are their real dependencies, so the graph is the interlocking. Rollback tasks
+and `close` are teardowns: they run whatever happens to the run, also when somebody marks it failed, and what
+they do is decided from the journal and the cluster. `close` alone decides the run's state.
+
+A file that is wrong becomes an import error that names its line; the other trains load.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Param, TaskGroup, TriggerRule
+
+from interlock.operators.train import (
+    ApproveOperator,
+    LockOperator,
+    PlanOperator,
+    PreflightOperator,
+    PromoteOperator,
+    VerifyOperator,
+)
+from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
+from interlock.project import environments_file, train_files
+from interlock.trains.model import Train, TrainFileError, load_environments, load_train
+
+
+class _BrokenTrain(DAG):
+    """Stands for a train file that can't be read: refuses to load with the file's own message."""
+
+    def validate(self) -> None:
+        raise ValueError(self.description)
+
+
+def _params(train: Train) -> dict[str, Param]:
+    releases = {
+        service.name: Param(
+            "",
+            type=["null", "string"],
+            pattern=r"^\s*$|^\s*\S+\s*$",
+            title=service.name,
+            description=f"Tag, digest or image of {service.image}; blank: not on this train",
+            section="Releases",
+        )
+        for service in train.services
+    }
+    return releases | {
+        "environment": Param(train.environments[0], enum=list(train.environments), section="Run"),
+        "dry_run": Param(False, type="boolean", description="Plan only; writes nothing", section="Run"),
+        "change": Param("", type=["null", "string"], description="Ticket or pull request", section="Run"),
+        "reason": Param("", type=["null", "string"], section="Run"),
+    }
+
+
+def _train_dag(train: Train) -> DAG:
+    with DAG(
+        dag_id=f"promotion_train__{train.name}",
+        description=train.description,
+        schedule=None,
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
+        catchup=False,
+        # Trains of one name queue up at the lock, where they say on whom they wait.
+        max_active_runs=16,
+        params=_params(train),
+        tags=["interlock", "train"],
+        default_args={"retries": 0},
+        doc_md=__doc__,
+    ) as dag:
+        again = {"retries": 3, "retry_delay": timedelta(seconds=2)}
+        plan = PlanOperator(task_id="plan", train=train.name)
+        lock = LockOperator(task_id="lock", train=train.name, **again)
+        if train.approval:
+            plan >> ApproveOperator(task_id="approve", train=train.name) >> lock
+        else:
+            plan >> lock
+
+        arrived = EmptyOperator(task_id="arrived", trigger_rule=TriggerRule.NONE_FAILED)
+        verified = {}
+        preflights = {}
+        for service in train.services:
+            with TaskGroup(group_id=service.name):
+                common = {"train": train.name, "service": service.name}
+                preflight = PreflightOperator(
+                    task_id="preflight", trigger_rule=TriggerRule.NONE_FAILED, **common, **again
+                )
+                promote = PromoteOperator(task_id="promote", **common)
+                verify = VerifyOperator(task_id="verify", **common)
+                [plan, lock] >> preflight >> promote >> verify
+            preflights[service.name], verified[service.name] = preflight, verify
+        for service in train.services:
+            for dependency in service.after:
+                verified[dependency] >> preflights[service.name]
+
+        with TaskGroup(group_id="rollback"):
+            decide = DecideOperator(task_id="decide", train=train.name, **again).as_teardown()
+            back = {}
+            for service in train.services:
+                back[service.name] = RollbackOperator(
+                    task_id=service.name, train=train.name, service=service.name, **again
+                ).as_teardown()
+                back[service.name].trigger_rule = TriggerRule.NONE_FAILED
+            for service in train.services:
+                decide >> back[service.name]
+                for dependency in service.after:
+                    back[service.name] >> back[dependency]
+
+        close = CloseOperator(task_id="close", train=train.name, **again).as_teardown(
+            on_failure_fail_dagrun=True
+        )
+        list(verified.values()) >> arrived >> close
+        list(verified.values()) >> decide
+        list(back.values()) >> close
+    return dag
+
+
+_environments = load_environments(environments_file())
+for _path in train_files():
+    try:
+        _train = load_train(_path, _environments)
+    except TrainFileError as error:
+        _dag: DAG = _BrokenTrain(
+            dag_id=f"promotion_train__{_path.stem}", schedule=None, description=str(error)
+        )
+        _dag.fileloc = str(_path)
+    else:
+        _dag = _train_dag(_train)
+    globals()[_dag.dag_id] = _dag

@@ -1,0 +1,1 @@
+"""Clients of outside systems: built from plain settings, without Airflow."""

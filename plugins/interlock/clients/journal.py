@@ -1,0 +1,126 @@
+"""The journals of train runs, kept as Secrets in the Kubernetes API.
+
+Each write carries the resourceVersion of what was read, so that of two writers one fails instead of
+overwriting the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from interlock.clients.kubernetes import Conflict, KubernetesClient
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains import journal
+from interlock.trains.journal import Head, ServiceJournal, Stop
+
+HEADS = f"{journal.KIND_LABEL}=run"
+"""Label selector of all head Secrets."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A service's journal as it is in the cluster.
+
+    Attributes:
+        journal: what it says; empty if there is none yet.
+        version: resourceVersion of its first Secret; empty if there is none yet.
+    """
+
+    journal: ServiceJournal
+    version: str
+
+
+class JournalStore:
+    """Reads and writes journals.
+
+    Args:
+        client: an opened client.
+        namespace: Interlock's own namespace in the environment.
+    """
+
+    def __init__(self, client: KubernetesClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def open(self, head: Head) -> None:
+        """Open a run's journal, or open it again after the run was cleared: not closed, not stopped."""
+        secret = journal.encode_head(head, self._namespace)
+        try:
+            await self._client.create(secret)
+        except Conflict:
+            present = await self._client.get(secret.ref)
+            version = present.resource_version if present else ""
+            await self._client.replace(journal.encode_head(head, self._namespace, version))
+
+    async def head(self, run: str) -> Head | None:
+        """A run's head; None if its journal was never opened."""
+        secret = await self._client.get(self._ref(journal.head_name(run)))
+        return journal.decode_head(secret) if secret else None
+
+    async def open_heads(self) -> list[Head]:
+        """The heads of all runs whose journal is open."""
+        selector = f"{HEADS},{journal.STATE_LABEL}=open"
+        secrets, _ = await self._client.list("v1", "Secret", self._namespace, labels=selector)
+        return [journal.decode_head(secret) for secret in secrets]
+
+    async def stop(self, name: str, *, by: str, why: str, now: datetime) -> None:
+        """Raise the stop flag on a head Secret; the first one to do so is the one that is named."""
+        ref = self._ref(name)
+        present = await self._client.get(ref)
+        if present is None or journal.stop_in(present) is not None:
+            return
+        value = journal.encode_stop(Stop(by=by, why=why, at=now.isoformat(timespec="seconds")))
+        try:
+            await self._client.merge(
+                ref,
+                {
+                    "metadata": {
+                        "resourceVersion": present.resource_version,
+                        "annotations": {journal.STOP_ANNOTATION: value},
+                    }
+                },
+            )
+        except Conflict:
+            await self.stop(name, by=by, why=why, now=now)
+
+    async def close(self, run: str) -> None:
+        """Mark a run's journal as closed."""
+        ref = self._ref(journal.head_name(run))
+        await self._client.merge(ref, {"metadata": {"labels": {journal.STATE_LABEL: "closed"}}})
+
+    async def service(self, run: str, service: str) -> Written:
+        """A service's journal."""
+        selector = f"{journal.RUN_LABEL}={run},{journal.SERVICE_LABEL}={service}"
+        return self._written(await self._secrets(selector), run, service)
+
+    async def services(self, run: str, names: Sequence[str]) -> dict[str, Written]:
+        """The journals of several services, by one request."""
+        secrets = await self._secrets(f"{journal.RUN_LABEL}={run},{journal.KIND_LABEL}=service")
+        return {name: self._written(secrets, run, name) for name in names}
+
+    async def write(self, run: str, written: Written) -> Written:
+        """Write a service's journal over the one that was read; Conflict if that is no longer there."""
+        secrets = journal.encode_service(run, written.journal, self._namespace, written.version)
+        for further in secrets[:-1]:
+            try:
+                await self._client.create(further)
+            except Conflict:
+                continue
+        first = secrets[-1]
+        stored = await (self._client.replace(first) if written.version else self._client.create(first))
+        return Written(written.journal, stored.resource_version)
+
+    async def _secrets(self, selector: str) -> list[Manifest]:
+        return (await self._client.list("v1", "Secret", self._namespace, labels=selector))[0]
+
+    def _written(self, secrets: Sequence[Manifest], run: str, service: str) -> Written:
+        found = journal.decode_service(secrets, run, service)
+        if found is None:
+            return Written(ServiceJournal(service), "")
+        name = journal.service_name(run, service)
+        return Written(found, next(s.resource_version for s in secrets if s.name == name))
+
+    def _ref(self, name: str) -> ObjectRef:
+        return ObjectRef("v1", "Secret", self._namespace, name)

@@ -1,0 +1,365 @@
+"""The Kubernetes API, as far as Interlock needs it: JSON objects in, JSON objects out.
+
+One asynchronous client serves both sides: a worker calls it within `asyncio.run`, a trigger awaits it.
+lightkube reads kubeconfigs and brings the authentication (tokens, client certificates, exec plugins);
+everything beyond that is plain HTTP as the API conventions describe it.
+
+Errors:
+
+    KubernetesError            the API server refused; `.status` and `.reason` are its own words
+    ├── NotFound               404
+    ├── Conflict               409: the object moved on since it was read, or exists already
+    ├── Forbidden              401, 403: a right is missing; the message names it
+    └── Unreachable            no answer within the time given, after repeats
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+from lightkube.config.client_adapter import AsyncClient, ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig
+
+from interlock.manifest import Manifest, ObjectRef
+
+FIELD_MANAGER = "interlock"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class KubernetesError(Exception):
+    """The API server refused a request.
+
+    Attributes:
+        status: the HTTP status.
+        reason: the API's machine-readable reason, such as "AlreadyExists".
+    """
+
+    def __init__(self, message: str, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class NotFound(KubernetesError):
+    """There is no such object."""
+
+
+class Conflict(KubernetesError):
+    """The object has moved on since it was read, or exists already."""
+
+
+class Forbidden(KubernetesError):
+    """The identity lacks a right."""
+
+
+class Unreachable(KubernetesError):
+    """The API server did not answer in time."""
+
+
+class Gone(KubernetesError):
+    """A watch's resourceVersion is too old (410): list again."""
+
+
+@dataclass(frozen=True)
+class WatchEvent:
+    """One event of a watch: `type` is ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Manifest
+
+
+def plural(kind: str) -> str:
+    """The resource name of a kind, by the API's naming rule (Deployment → deployments)."""
+    lower = kind.lower()
+    if lower.endswith("y") and lower[-2] not in "aeiou":
+        return lower[:-1] + "ies"
+    if lower.endswith(("s", "x", "ch")):
+        return lower + "es"
+    return lower + "s"
+
+
+def resource_path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
+    """The path of a collection, or of one object in it."""
+    path = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+    if namespace:
+        path += f"/namespaces/{namespace}"
+    path += f"/{plural(kind)}"
+    return f"{path}/{name}" if name else path
+
+
+class KubernetesClient:
+    """An asynchronous client for one API server and one identity.
+
+    Args:
+        config: a kubeconfig, as read by lightkube.
+        context: the kubeconfig's context; None means its current one.
+        patience: seconds for which a request that got no answer, 429 or 5xx is repeated. Every write of
+            ours carries a uid and a resourceVersion or a name that must be new, so a repeat after a lost
+            answer never acts twice: it ends in `Conflict`, and the caller reads again.
+    """
+
+    def __init__(self, config: KubeConfig, context: str | None = None, patience: float = 20.0) -> None:
+        self._config = config
+        self._context = context
+        self._patience = patience
+        self._http: httpx2.AsyncClient | None = None
+
+    @classmethod
+    def from_settings(
+        cls,
+        *,
+        kube_config_path: str | None = None,
+        kube_config: Mapping[str, Any] | None = None,
+        in_cluster: bool = False,
+        context: str | None = None,
+    ) -> Self:
+        """A client from plain settings; without any, as kubectl would find its configuration."""
+        if in_cluster:
+            return cls(KubeConfig.from_service_account(), context)
+        if kube_config is not None:
+            return cls(KubeConfig.from_dict(dict(kube_config)), context)
+        if kube_config_path:
+            return cls(KubeConfig.from_file(kube_config_path), context)
+        return cls(KubeConfig.from_env(), context)
+
+    async def __aenter__(self) -> Self:
+        single = self._config.get(self._context)
+        if single is None:
+            raise KubernetesError("the kubeconfig names no current context")
+        timeout = httpx2.Timeout(10.0, connect=3.0)
+        self._http = AsyncClient(single, ConnectionParams(timeout=timeout, trust_env=False))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def get(self, ref: ObjectRef) -> Manifest | None:
+        """The object, or None where there is none."""
+        try:
+            return Manifest.of(await self._json("GET", _path(ref)))
+        except NotFound:
+            return None
+
+    async def list(
+        self, api_version: str, kind: str, namespace: str | None, *, labels: str = "", metadata: bool = False
+    ) -> tuple[list[Manifest], str]:
+        """All objects of a kind in a namespace, and the resourceVersion to watch from.
+
+        Args:
+            api_version: such as "apps/v1".
+            kind: such as "Deployment".
+            namespace: None means all namespaces.
+            labels: a label selector.
+            metadata: read the objects' metadata alone.
+        """
+        body = await self._json(
+            "GET",
+            resource_path(api_version, kind, namespace),
+            params={"labelSelector": labels} if labels else {},
+            headers={"Accept": _METADATA_LIST} if metadata else {},
+        )
+        items = [
+            Manifest.of({**item, "apiVersion": api_version, "kind": kind}) for item in body.get("items") or []
+        ]
+        return items, str(body["metadata"]["resourceVersion"])
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """The object as created; Conflict where the name is taken."""
+        path = resource_path(manifest.api_version, manifest.kind, manifest.namespace)
+        return Manifest.of(await self._json("POST", path, body=manifest.raw, params=_MANAGER))
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """The object as replaced; Conflict where its resourceVersion isn't the live one."""
+        return Manifest.of(
+            await self._json("PUT", _path_of(manifest), body=manifest.raw, params={**_MANAGER})
+        )
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
+        """Server-side apply with our field manager; its uid and resourceVersion are preconditions."""
+        return Manifest.of(
+            await self._json(
+                "PATCH",
+                _path_of(manifest),
+                body=manifest.raw,
+                params={**_MANAGER, "force": "true" if force else "false"},
+                headers={"Content-Type": "application/apply-patch+yaml"},
+            )
+        )
+
+    async def merge(self, ref: ObjectRef, patch: Mapping[str, Any]) -> Manifest:
+        """The object after a JSON merge patch (RFC 7386)."""
+        return Manifest.of(
+            await self._json(
+                "PATCH",
+                _path(ref),
+                body=patch,
+                params=_MANAGER,
+                headers={"Content-Type": "application/merge-patch+json"},
+            )
+        )
+
+    async def delete(self, ref: ObjectRef, uid: str) -> None:
+        """Delete the object if it is still the one with this uid; a missing one is no error."""
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        try:
+            await self._json("DELETE", _path(ref), body=body)
+        except NotFound:
+            return
+
+    async def pod_log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
+    ) -> str:
+        """The last lines of a container's log."""
+        params = {"container": container, "tailLines": str(lines)}
+        if previous:
+            params["previous"] = "true"
+        response = await self._send("GET", resource_path("v1", "Pod", namespace, pod) + "/log", params=params)
+        return response.text
+
+    async def allowed(self, namespace: str, verb: str, group: str, resource: str) -> bool:
+        """Whether this identity has a right, by SelfSubjectAccessReview."""
+        name, _, sub = resource.partition("/")
+        attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": name}
+        if sub:
+            attributes["subresource"] = sub
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = await self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+        return bool(answer["status"].get("allowed"))
+
+    async def version(self) -> str:
+        """The API server's version, such as "v1.34.4"."""
+        return str((await self._json("GET", "/version"))["gitVersion"])
+
+    async def watch(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None,
+        resource_version: str,
+        *,
+        labels: str = "",
+        metadata: bool = False,
+    ) -> AsyncIterator[WatchEvent]:
+        """Events since a resourceVersion, until the server ends the watch; raises Gone on 410."""
+        params = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": "300",
+        }
+        if labels:
+            params["labelSelector"] = labels
+        # A bookmark comes each minute at the latest: a silent connection is a dead one.
+        timeout = httpx2.Timeout(10.0, read=90.0, connect=3.0)
+        headers = {"Accept": _METADATA_ONLY} if metadata else {}
+        path = resource_path(api_version, kind, namespace)
+        assert self._http is not None
+        async with self._http.stream(
+            "GET", path, params=params, headers=headers, timeout=timeout
+        ) as response:
+            if response.status_code >= 400:
+                await response.aread()
+                raise _error("GET", path, response)
+            async for line in response.aiter_lines():
+                if not line:
+                    continue
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    kind_of = Gone if status.get("code") == 410 else KubernetesError
+                    raise kind_of(str(status.get("message")), int(status.get("code") or 0))
+                yield WatchEvent(
+                    event["type"], Manifest.of({**event["object"], "apiVersion": api_version, "kind": kind})
+                )
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        response = await self._send(method, path, body=body, params=params, headers=headers)
+        answer = response.json()
+        if not isinstance(answer, dict):
+            raise KubernetesError(f"{method} {path}: expected a JSON object, got {type(answer).__name__}")
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        assert self._http is not None, "use the client within `async with`"
+        content = json.dumps(body) if body is not None else None
+        send = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._patience
+        pause = 0.1
+        while True:
+            try:
+                response = await self._http.request(
+                    method, path, content=content, params=dict(params or {}), headers=send
+                )
+            except httpx2.TransportError as error:
+                problem: KubernetesError = Unreachable(
+                    f"{method} {path}: no answer from the Kubernetes API ({error})"
+                )
+            else:
+                if response.status_code < 400:
+                    return response
+                problem = _error(method, path, response)
+                if response.status_code != 429 and response.status_code < 500:
+                    raise problem
+            if loop.time() + pause > give_up:
+                raise problem
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+
+_MANAGER = {"fieldManager": FIELD_MANAGER}
+
+
+def _path(ref: ObjectRef) -> str:
+    return resource_path(ref.api_version, ref.kind, ref.namespace, ref.name)
+
+
+def _path_of(manifest: Manifest) -> str:
+    return resource_path(manifest.api_version, manifest.kind, manifest.namespace, manifest.name)
+
+
+def _error(method: str, path: str, response: httpx2.Response) -> KubernetesError:
+    try:
+        status = response.json()
+        message, reason = str(status.get("message")), str(status.get("reason") or "")
+    except (ValueError, AttributeError):
+        message, reason = response.text[:300], ""
+    kinds: dict[int, type[KubernetesError]] = {
+        401: Forbidden,
+        403: Forbidden,
+        404: NotFound,
+        409: Conflict,
+        410: Gone,
+    }
+    kind = kinds.get(response.status_code, KubernetesError)
+    return kind(f"{method} {path}: {response.status_code} {message}", response.status_code, reason)

@@ -1,0 +1,95 @@
+"""The locks of services, kept as Leases in the Kubernetes API.
+
+All or none, in sorted order: a train that can't have one of its locks holds none of them while it waits, so
+two trains that share services neither interleave nor wait for each other for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from interlock.clients.kubernetes import Conflict, KubernetesClient
+from interlock.manifest import Manifest
+from interlock.trains import lock
+
+API = ("coordination.k8s.io/v1", "Lease")
+LABELS = "app.kubernetes.io/managed-by=interlock"
+
+
+async def take_all(
+    client: KubernetesClient,
+    namespace: str,
+    journal_namespace: str,
+    services: Iterable[str],
+    holder: str,
+    now: datetime,
+) -> dict[str, int] | lock.HeldBy:
+    """Take the locks of all services, or none.
+
+    Returns:
+        The transitions of each service's lock, which fence the writes under it; or who holds one of them.
+    """
+    leases = await _read(client, journal_namespace)
+    taken: dict[str, Manifest] = {}
+    for service in sorted(services):
+        name = lock.lease_name(namespace, service)
+        lease = leases.get(name) or lock.empty(namespace, service, journal_namespace)
+        wanted = lock.take(lease, holder, now)
+        if isinstance(wanted, Manifest) and wanted != lease:
+            try:
+                wanted = await _write(client, wanted)
+            except Conflict:
+                # Somebody else was faster; who, the next look will tell.
+                found = await client.get(lease.ref)
+                wanted = lock.take(found or lease, holder, now)
+                if isinstance(wanted, Manifest) and wanted != found:
+                    wanted = lock.HeldBy("another run, just now", "", name)
+        if isinstance(wanted, lock.HeldBy):
+            await _give_back(client, taken.values(), holder, now)
+            return wanted
+        taken[service] = wanted
+    return {service: lock.transitions(lease) for service, lease in taken.items()}
+
+
+async def held_by(client: KubernetesClient, journal_namespace: str, holder: str) -> list[Manifest]:
+    """The leases that a run holds."""
+    leases = await _read(client, journal_namespace)
+    return [lease for lease in leases.values() if lock.holder_in(lease) == holder]
+
+
+async def all_held(client: KubernetesClient, journal_namespace: str) -> list[Manifest]:
+    """The leases that anybody holds."""
+    leases = await _read(client, journal_namespace)
+    return [lease for lease in leases.values() if lock.holder_in(lease)]
+
+
+async def release_all(
+    client: KubernetesClient, journal_namespace: str, holder: str, now: datetime
+) -> list[str]:
+    """Release all that a run holds; the names of the leases that it gave back."""
+    leases = await held_by(client, journal_namespace, holder)
+    await _give_back(client, leases, holder, now)
+    return [lease.name for lease in leases]
+
+
+async def _read(client: KubernetesClient, journal_namespace: str) -> dict[str, Manifest]:
+    items, _ = await client.list(*API, journal_namespace, labels=LABELS)
+    return {item.name: item for item in items}
+
+
+async def _write(client: KubernetesClient, lease: Manifest) -> Manifest:
+    return await (client.replace(lease) if lease.resource_version else client.create(lease))
+
+
+async def _give_back(
+    client: KubernetesClient, leases: Iterable[Manifest], holder: str, now: datetime
+) -> None:
+    for lease in leases:
+        present: Manifest | None = lease
+        while present is not None and (freed := lock.release(present, holder, now)) is not None:
+            try:
+                await client.replace(freed)
+                break
+            except Conflict:
+                present = await client.get(lease.ref)

@@ -1,0 +1,1 @@
+"""Airflow hooks: each turns a connection into a client and adds nothing."""

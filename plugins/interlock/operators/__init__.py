@@ -1,0 +1,1 @@
+"""Airflow operators: gather, ask the core, act, record."""

@@ -1,0 +1,121 @@
+"""What every task of a train needs to know of its run: the train, the environment, the plan, the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from interlock.project import environments_file, train_file
+from interlock.trains.entries import head_name, run_hash
+from interlock.trains.lock import holder_of
+from interlock.trains.model import Environment, Train, load_environments, load_train
+from interlock.trains.plan import Plan
+
+if TYPE_CHECKING:
+    from interlock.clients.kubernetes import KubernetesClient
+
+PLAN_KEY = "plan"
+FENCES_KEY = "fences"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a train, as its tasks see it.
+
+    Attributes:
+        train: the train, read from its file.
+        environment: where the run goes.
+        dag_id: the train's DAG.
+        run_id: the run.
+        try_number: the task's try.
+        plan: the plan; None where `plan` has not made one.
+    """
+
+    train: Train
+    environment: Environment
+    dag_id: str
+    run_id: str
+    try_number: int
+    plan: Plan | None
+
+    @classmethod
+    def of(cls, train: str, context: Mapping[str, Any]) -> Run:
+        """The run of a task's context."""
+        environments = load_environments(environments_file())
+        loaded = load_train(train_file(train), environments)
+        ti = context["ti"]
+        raw = ti.xcom_pull(task_ids="plan", key=PLAN_KEY)
+        plan = Plan.from_json(raw) if raw else None
+        name = plan.environment if plan else context["params"]["environment"]
+        if name not in environments:
+            raise AirflowFailException(
+                f"environment {name!r} is not in {environments_file()}: it has {', '.join(environments)}"
+            )
+        return cls(loaded, environments[name], ti.dag_id, ti.run_id, ti.try_number, plan)
+
+    @classmethod
+    def planned(cls, plan: Mapping[str, Any], dag_id: str, run_id: str) -> Run:
+        """The run of a plan, outside a task."""
+        environments = load_environments(environments_file())
+        made = Plan.from_json(plan)
+        train = load_train(train_file(made.train), environments)
+        return cls(train, environments[made.environment], dag_id, run_id, 1, made)
+
+    @property
+    def holder(self) -> str:
+        """The identity under which the run holds its locks."""
+        return holder_of(self.dag_id, self.run_id)
+
+    @property
+    def hash(self) -> str:
+        """The hash that names the run's journals."""
+        return run_hash(self.dag_id, self.run_id)
+
+    @property
+    def head(self) -> str:
+        """The name of the run's head Secret."""
+        return head_name(self.hash)
+
+    @property
+    def edges(self) -> dict[str, tuple[str, ...]]:
+        """The services that each service of the train comes after."""
+        return {service.name: service.after for service in self.train.services}
+
+    def client(self) -> KubernetesClient:
+        """A client for the environment's cluster."""
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+
+        return InterlockKubernetesHook(self.environment.kubernetes).get_conn()
+
+    def needs_plan(self) -> Plan:
+        """The plan, or a refusal that says what to clear."""
+        if self.plan is None:
+            raise AirflowFailException("this run has no plan: clear the task `plan` with all that follows")
+        return self.plan
+
+    def needs_fence(self, ti: Any, service: str) -> int:
+        """The transitions of the service's lock, or a refusal that says what to clear."""
+        fences = ti.xcom_pull(task_ids="lock", key=FENCES_KEY) or {}
+        if service not in fences:
+            raise AirflowFailException(
+                f"this run holds no lock of {service}: clear the task `lock` with all that follows"
+            )
+        return int(fences[service])
+
+    def states(self, ti: Any) -> dict[str, str | None]:
+        """The states of the run's tasks by task id."""
+        found = ti.get_task_states(dag_id=self.dag_id, run_ids=[self.run_id]).get(self.run_id, {})
+        return {task: None if state is None else str(state) for task, state in found.items()}
+
+    def refuse_when_ending(self, ti: Any) -> None:
+        """Refuse to move anything once this run has begun to go back or to close."""
+        states = self.states(ti)
+        for task in ("rollback.decide", "close"):
+            if states.get(task) in ("running", "success", "failed", "up_for_retry", "deferred"):
+                raise AirflowFailException(
+                    f"`{task}` of this run has begun, so nothing moves any more: "
+                    "clear the task `lock` with all that follows to start over"
+                )

@@ -1,0 +1,205 @@
+"""The tasks of a train that end it: decide what goes back, take it back, close.
+
+They are teardowns: they run whatever happened to the run. What they do follows from the journal and the
+cluster; `close` alone decides the run's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.skipmixin import SkipMixin
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from interlock.operators.run import Run
+from interlock.operators.train import ServiceOperator, TrainOperator
+from interlock.trains import outcome
+from interlock.trains.entries import ServiceJournal
+from interlock.trains.rollback import Standing, to_take_back
+
+if TYPE_CHECKING:
+    from interlock.clients.journal import JournalStore, Written
+    from interlock.manifest import Manifest, ObjectRef
+    from interlock.trains.entries import Head
+    from interlock.trains.plan import Plan
+
+OUTWARD = ("preflight", "promote", "verify")
+FAILED = ("failed", "upstream_failed")
+
+
+class DecideOperator(TrainOperator, SkipMixin):
+    """Decides which services go back; skips the others' rollbacks.
+
+    If anything failed, or a service on board isn't both moved and verified, all that moved goes back.
+    """
+
+    inherits_from_skipmixin = True
+
+    def execute(self, context: Any) -> None:
+        """Read the journal, decide, stop the line, skip what has nothing to take back."""
+        run = Run.of(self.train, context)
+        ti = context["ti"]
+        back: tuple[str, ...] = ()
+        if run.plan is None:
+            self.log.info("there was no plan: nothing moved")
+        else:
+            back = asyncio.run(self._decide(run, run.plan, run.states(ti)))
+        self.skip(
+            ti, [task for task in self.get_direct_relatives() if task.task_id.rpartition(".")[2] not in back]
+        )
+
+    async def _decide(self, run: Run, plan: Plan, states: dict[str, str | None]) -> tuple[str, ...]:
+        from interlock.clients.journal import JournalStore
+
+        async with run.client() as client:
+            store = JournalStore(client, run.environment.journal_namespace)
+            head = await store.head(run.hash)
+            if head is None:
+                self.log.info("no journal was opened: nothing moved")
+                return ()
+            journals = await store.services(run.hash, [change.service for change in plan.changes])
+            standings = {
+                change.service: Standing(
+                    changes=bool(change.writes),
+                    moved=journals[change.service].journal.moved,
+                    verified=states.get(f"{change.service}.verify") == "success",
+                    failed=failure_of(change.service, states),
+                )
+                for change in plan.changes
+            }
+            stopped = f"the line was stopped: {head.stop.why} (by {head.stop.by})" if head.stop else ""
+            decision = to_take_back(run.edges, standings, failed=stopped)
+            if not decision.reason:
+                self.log.info("all services moved and are verified: nothing goes back")
+                return ()
+            self.log.warning("the train goes back: %s", decision.reason)
+            for service, why in decision.kept:
+                self.log.warning("%s stays: %s", service, why)
+            await store.stop(run.head, by="rollback.decide", why=decision.reason, now=datetime.now(UTC))
+            await self._seal(run, store, journals, decision.reason)
+        self.log.info("to take back, in this order: %s", ", ".join(decision.back) or "nothing")
+        return decision.back
+
+    async def _seal(self, run: Run, store: JournalStore, journals: dict[str, Written], reason: str) -> None:
+        """Let nothing begin any more: a promotion that still lives finds its service's journal ended."""
+        from interlock.clients.journal import Written
+        from interlock.clients.kubernetes import Conflict
+
+        for service, written in journals.items():
+            if written.journal.moved or written.journal.outcome is not None:
+                continue
+            ended = ServiceJournal(service).ended("failed", f"it did not move: {reason}")
+            try:
+                await store.write(run.hash, Written(ended, written.version))
+            except Conflict:
+                # Not final: the task is tried again.
+                raise AirflowException(
+                    f"{service} began to move while this task decided: it decides again"
+                ) from None
+
+
+class RollbackOperator(ServiceOperator):
+    """Takes back what this run changed of a service, and waits in the triggerer until it is whole."""
+
+    def execute(self, context: Any) -> None:
+        """Restore from the journal, then defer; the wait ends the task."""
+        run = Run.of(self.train, context)
+        service = run.train.service(self.service)
+        generation = asyncio.run(self._act(run))
+        from interlock.triggers.kubernetes import RolloutTrigger
+
+        self.defer(
+            trigger=RolloutTrigger(
+                kubernetes_conn_id=run.environment.kubernetes,
+                namespace=run.environment.namespace,
+                kind=service.kind,
+                name=service.workload,
+                generation=generation,
+                deadline=(datetime.now(UTC) + service.deadline).isoformat(),
+                heed_stop=False,
+            ),
+            method_name="execute_complete",
+        )
+
+    async def _act(self, run: Run) -> int:
+        from interlock.clients.journal import JournalStore
+        from interlock.clients.workloads import Refused, take_back
+
+        async with run.client() as client:
+            store = JournalStore(client, run.environment.journal_namespace)
+            written = await store.service(run.hash, self.service)
+            mutations = written.journal.mutations
+            if not mutations:
+                raise AirflowSkipException(f"this run changed nothing of {self.service}")
+            try:
+                done = await take_back(
+                    client, store, run.hash, written, transitions=mutations[-1].transitions
+                )
+            except Refused as refused:
+                raise AirflowFailException(str(refused)) from None
+        for field in done.restored:
+            self.log.info("restored %s", field)
+        for conflict in done.conflicts:
+            self.log.error("left as it is, since somebody else changed it: %s", conflict)
+        return done.generation
+
+
+class CloseOperator(TrainOperator):
+    """Judges the run by the cluster, releases its locks, closes its journal; fails unless all is new."""
+
+    def execute(self, context: Any) -> None:
+        """The task's state is the run's state."""
+        run = Run.of(self.train, context)
+        states = run.states(context["ti"])
+        failures = [f"task {task}" for task, state in sorted(states.items()) if state in FAILED]
+        if run.plan is None:
+            raise AirflowFailException("the run has no plan, so nothing moved; see the task `plan`")
+        verdict = asyncio.run(self._close(run, run.plan, failures, planned_only=_dry(states)))
+        if verdict is None:
+            self.log.info("nothing was to move: the plan was all")
+            return
+        if not verdict.succeeded:
+            raise AirflowFailException(verdict.text)
+        self.log.info("%s", verdict.text)
+
+    async def _close(
+        self, run: Run, plan: Plan, failures: list[str], *, planned_only: bool
+    ) -> outcome.RunOutcome | None:
+        from interlock.clients.journal import JournalStore
+        from interlock.clients.locks import release_all
+
+        where = run.environment
+        async with run.client() as client:
+            store = JournalStore(client, where.journal_namespace)
+            head = await store.head(run.hash)
+            if planned_only and head is None:
+                return None
+            journals = await store.services(run.hash, [change.service for change in plan.changes])
+            live: dict[ObjectRef, Manifest | None] = {}
+            for change in plan.changes:
+                live[change.ref] = await client.get(change.ref)
+            services = [
+                outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
+            ]
+            verdict = outcome.verdict(services, failures + _stopped(head))
+            released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
+            self.log.info("released %s", ", ".join(released) or "no lock")
+            if head is not None:
+                await store.close(run.hash)
+        return verdict
+
+
+def failure_of(service: str, states: dict[str, str | None]) -> str:
+    """Which task of a service failed; empty if none did."""
+    failed = [task for task in OUTWARD if states.get(f"{service}.{task}") == "failed"]
+    return f"task {service}.{failed[0]} failed" if failed else ""
+
+
+def _stopped(head: Head | None) -> list[str]:
+    return [f"the line was stopped: {head.stop.why}"] if head is not None and head.stop is not None else []
+
+
+def _dry(states: dict[str, str | None]) -> bool:
+    return states.get("lock") == "skipped"

@@ -1,0 +1,1 @@
+"""Airflow sensors: wait until something outside is so."""

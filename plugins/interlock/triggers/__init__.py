@@ -1,0 +1,1 @@
+"""Waits that run in the triggerer and end their task there."""

@@ -1,0 +1,282 @@
+"""Waits for Kubernetes that cost no worker: they watch, decide by the core's rules, and end the task.
+
+All waits of a namespace in one triggerer share one watch for each kind of object. A wait ends its task in
+the triggerer (`TaskSuccessEvent`, `TaskFailedEvent`), never by resuming it in a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+
+from interlock.trains import waiting
+from interlock.trains.journal import stop_in
+from interlock.trains.rollout import Done, Failed, failures, new_pods
+from interlock.trains.soak import Broken, Held, baseline
+
+if TYPE_CHECKING:
+    from interlock.clients.kubernetes import KubernetesClient
+    from interlock.clients.watch import View
+    from interlock.manifest import Manifest
+
+LOG_LINES = 20
+MAX_LOGS = 3
+
+
+class _WorkloadTrigger(BaseTrigger):
+    """What the waits for a workload have in common: the shared views, the line's stop flag, the logs.
+
+    :param kubernetes_conn_id: the connection.
+    :param namespace: of the workload.
+    :param kind: Deployment, StatefulSet or DaemonSet.
+    :param name: of the workload.
+    :param generation: the generation that our write gave it.
+    :param journal: name of the run's journal, whose stop flag ends the wait; None outside a train.
+    :param journal_namespace: where that journal is.
+    """
+
+    def __init__(
+        self,
+        *,
+        kubernetes_conn_id: str,
+        namespace: str,
+        kind: str,
+        name: str,
+        generation: int,
+        journal: str | None = None,
+        journal_namespace: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.kubernetes_conn_id = kubernetes_conn_id
+        self.namespace = namespace
+        self.kind = kind
+        self.name = name
+        self.generation = generation
+        self.journal = journal
+        self.journal_namespace = journal_namespace
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "kubernetes_conn_id": self.kubernetes_conn_id,
+            "namespace": self.namespace,
+            "kind": self.kind,
+            "name": self.name,
+            "generation": self.generation,
+            "journal": self.journal,
+            "journal_namespace": self.journal_namespace,
+        }
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and exactly the constructor's arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments()
+
+    @property
+    def title(self) -> str:
+        """The workload as a person would name it."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+    async def _client(self) -> KubernetesClient:
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+
+        return await InterlockKubernetesHook(self.kubernetes_conn_id).get_conn_async()
+
+    async def _open(self, stack: AsyncExitStack, changed: asyncio.Event) -> _Views:
+        from interlock.clients.journal import HEADS
+        from interlock.clients.watch import Scope, shared
+
+        async def view(api: str, kind: str, namespace: str, prefix: str, **more: Any) -> View:
+            client = await self._client()
+            scope = Scope(self.kubernetes_conn_id, api, kind, namespace, **more)
+            found = await stack.enter_async_context(shared(scope, lambda: client))
+            stack.enter_context(found.waking(changed, prefix))
+            return found
+
+        workloads = await view("apps/v1", self.kind, self.namespace, self.name)
+        pods = await view("v1", "Pod", self.namespace, f"{self.name}-")
+        heads = None
+        if self.journal and self.journal_namespace:
+            heads = await view(
+                "v1", "Secret", self.journal_namespace, self.journal, labels=HEADS, metadata=True
+            )
+        return _Views(self, workloads, pods, heads)
+
+    async def _wait(self, changed: asyncio.Event, until: datetime) -> None:
+        seconds = max(0.0, (until - datetime.now(UTC)).total_seconds())
+        try:
+            await asyncio.wait_for(changed.wait(), timeout=seconds)
+        except TimeoutError:
+            return
+
+    async def _stop_the_line(self, why: str) -> None:
+        if self.journal and self.journal_namespace:
+            from interlock.clients.journal import JournalStore
+
+            async with await self._client() as client:
+                await JournalStore(client, self.journal_namespace).stop(
+                    self.journal, by=self.name, why=why, now=datetime.now(UTC)
+                )
+
+    async def on_kill(self) -> None:
+        """A person ended this wait: stop the line, so that the others end too and the train goes back."""
+        await self._stop_the_line(f"the wait for {self.title} was ended by a person")
+
+    async def _show_logs(self, workload: Manifest | None, pods: list[Manifest]) -> None:
+        """Put the failing pods' last log lines into the task's log."""
+        from interlock.clients.kubernetes import KubernetesError
+
+        if workload is None:
+            return
+        failing = failures(workload, pods)
+        shown = [(failure.pod, failure.container, failure.restarts > 0) for failure in failing]
+        if not shown:
+            fresh = new_pods(workload, pods)
+            shown = [(pod.name, pod.raw["spec"]["containers"][0]["name"], False) for pod in fresh]
+        async with await self._client() as client:
+            for pod, container, previous in shown[:MAX_LOGS]:
+                try:
+                    text = await client.pod_log(
+                        self.namespace, pod, container, lines=LOG_LINES, previous=previous
+                    )
+                except KubernetesError as error:
+                    self.log.info("pod %s, container %s: no log (%s)", pod, container, error)
+                    continue
+                self.log.info("pod %s, container %s, last log lines:", pod, container)
+                for line in text.splitlines():
+                    self.log.info("  %s", line)
+
+
+class _Views:
+    """What one wait sees."""
+
+    def __init__(self, trigger: _WorkloadTrigger, workloads: View, pods: View, heads: View | None) -> None:
+        self._trigger = trigger
+        self._workloads = workloads
+        self._pods = pods
+        self._heads = heads
+
+    @property
+    def workload(self) -> Manifest | None:
+        return self._workloads.objects.get(self._trigger.name)
+
+    @property
+    def pods(self) -> list[Manifest]:
+        prefix = f"{self._trigger.name}-"
+        return [pod for name, pod in self._pods.objects.items() if name.startswith(prefix)]
+
+    @property
+    def stopped(self) -> str | None:
+        head = self._heads.objects.get(self._trigger.journal or "") if self._heads else None
+        stop = stop_in(head) if head is not None else None
+        return f"{stop.why} (by {stop.by})" if stop is not None else None
+
+
+class RolloutTrigger(_WorkloadTrigger):
+    """Waits until a rollout is complete; ends the task.
+
+    On success it pushes ``ready_at`` (RFC 3339) and ``baseline`` (restarts by pod and container).
+
+    :param deadline: when to give up, as RFC 3339.
+    :param heed_stop: end when the line is stopped (a rollback does not).
+    """
+
+    def __init__(self, *, deadline: str, heed_stop: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.deadline = deadline
+        self.heed_stop = heed_stop
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "deadline": self.deadline, "heed_stop": self.heed_stop}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch until the core says done or failed."""
+        deadline = datetime.fromisoformat(self.deadline)
+        changed = asyncio.Event()
+        said = ""
+        async with AsyncExitStack() as stack:
+            views = await self._open(stack, changed)
+            while True:
+                changed.clear()
+                now = datetime.now(UTC)
+                state = waiting.rollout(
+                    views.workload,
+                    views.pods,
+                    name=self.title,
+                    generation=self.generation,
+                    now=now,
+                    deadline=deadline,
+                    stopped=views.stopped if self.heed_stop else None,
+                )
+                if state.reason != said:
+                    said = state.reason
+                    self.log.info("%s", said)
+                if isinstance(state, Done):
+                    fresh = new_pods(views.workload, views.pods) if views.workload else ()
+                    result = {"ready_at": now.isoformat(), "baseline": baseline(fresh), "reason": said}
+                    break
+                if isinstance(state, Failed):
+                    if self.heed_stop and views.stopped is None:
+                        await self._stop_the_line(said)
+                    self.log.error("%s", said)
+                    await self._show_logs(views.workload, views.pods)
+                    yield TaskFailedEvent(xcoms={"rollout": {"failed": said}})
+                    return
+                await self._wait(changed, deadline)
+        yield TaskSuccessEvent(xcoms={"rollout": result})
+
+
+class SoakTrigger(_WorkloadTrigger):
+    """Waits until a release has held for its soak; ends the task.
+
+    :param ready_at: when the rollout was seen complete, as RFC 3339.
+    :param seconds: how long it must hold from then on.
+    :param restarts: the restarts counted at ``ready_at``.
+    """
+
+    def __init__(
+        self, *, ready_at: str, seconds: float, restarts: dict[str, dict[str, int]], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.ready_at = ready_at
+        self.seconds = seconds
+        self.restarts = restarts
+
+    def _arguments(self) -> dict[str, Any]:
+        more = {"ready_at": self.ready_at, "seconds": self.seconds, "restarts": self.restarts}
+        return {**super()._arguments(), **more}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch until the core says held or broken."""
+        changed = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            views = await self._open(stack, changed)
+            while True:
+                changed.clear()
+                state = waiting.soak(
+                    views.workload,
+                    views.pods,
+                    name=self.title,
+                    generation=self.generation,
+                    ready_at=datetime.fromisoformat(self.ready_at),
+                    seconds=self.seconds,
+                    now=datetime.now(UTC),
+                    baseline=self.restarts,
+                    stopped=views.stopped,
+                )
+                if isinstance(state, Held):
+                    self.log.info("%s held for %g s", self.title, self.seconds)
+                    break
+                if isinstance(state, Broken):
+                    if views.stopped is None:
+                        await self._stop_the_line(state.reason)
+                    self.log.error("%s", state.reason)
+                    await self._show_logs(views.workload, views.pods)
+                    yield TaskFailedEvent(xcoms={"soak": {"failed": state.reason}})
+                    return
+                self.log.info("%s must hold until %s UTC", self.title, f"{state.until:%H:%M:%S}")
+                await self._wait(changed, state.until)
+        yield TaskSuccessEvent(xcoms={"soak": {"held": self.seconds}})

@@ -1,0 +1,74 @@
+"""The wait for the locks of a train: holds none of them while it waits, says on whom, ends the task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+
+AGAIN_SECONDS = 30.0
+"""A look at the locks even without a change seen, in case a watch lags."""
+
+
+class LockTrigger(BaseTrigger):
+    """Takes all locks of a run as soon as they are free.
+
+    :param train: the train's name.
+    :param dag_id: the run's DAG.
+    :param run_id: the run.
+    :param plan: the run's plan, as JSON.
+    """
+
+    def __init__(self, *, train: str, dag_id: str, run_id: str, plan: dict[str, Any]) -> None:
+        super().__init__()
+        self.train = train
+        self.dag_id = dag_id
+        self.run_id = run_id
+        self.plan = plan
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and exactly the constructor's arguments."""
+        arguments = {"train": self.train, "dag_id": self.dag_id, "run_id": self.run_id, "plan": self.plan}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Try at each change of a lock."""
+        from interlock.clients.locks import API, LABELS
+        from interlock.clients.watch import Scope, shared
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+        from interlock.operators.run import FENCES_KEY, Run
+        from interlock.operators.train import lock_and_open
+        from interlock.trains.lock import HeldBy
+
+        run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id)
+        where = run.environment
+        client = await InterlockKubernetesHook(where.kubernetes).get_conn_async()
+        scope = Scope(where.kubernetes, *API, where.journal_namespace, labels=LABELS)
+        changed = asyncio.Event()
+        said = ""
+        async with shared(scope, lambda: client) as leases:
+            with leases.waking(changed, f"{where.namespace}."):
+                while True:
+                    changed.clear()
+                    own = await InterlockKubernetesHook(where.kubernetes).get_conn_async()
+                    try:
+                        taken = await lock_and_open(run, datetime.now(UTC), own)
+                    except AirflowFailException as refused:
+                        self.log.error("%s", refused)
+                        yield TaskFailedEvent()
+                        return
+                    if not isinstance(taken, HeldBy):
+                        break
+                    if str(taken) != said:
+                        said = str(taken)
+                        self.log.info("waiting: %s", said)
+                    try:
+                        await asyncio.wait_for(changed.wait(), AGAIN_SECONDS)
+                    except TimeoutError:
+                        continue
+        self.log.info("locked %s", ", ".join(f"{name} ({number})" for name, number in taken.items()))
+        yield TaskSuccessEvent(xcoms={FENCES_KEY: taken})

@@ -106,7 +106,7 @@ def test_environments_are_read_from_the_folder_above_unless_given(tmp_path: Path
     path.write_text("environments: [moon]\nservices: {a: {image: a}}\n")
     assert load_train(path).environments == ("moon",)
     (tmp_path / "environments.yaml").write_text("environments: {sandbox: {kubernetes: k, namespace: n}}")
-    with pytest.raises(TrainFileError, match="found 'moon', expected one of environments.yaml: sandbox"):
+    with pytest.raises(TrainFileError, match=r"found 'moon', expected one of environments\.yaml: sandbox"):
         load_train(path)
 
 

@@ -1,0 +1,348 @@
+"""What a run will change: the plan, what stands in its way, and whether it still holds."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.config import Release, RunConfig
+from interlock.trains.fields import ABSENT, FieldPath
+from interlock.trains.model import Environment, Service, Train
+from interlock.trains.plan import (
+    Change,
+    FieldConflict,
+    FieldWrite,
+    Plan,
+    PlanError,
+    apply_object,
+    desired,
+    make_plan,
+    render,
+    still_holds,
+)
+
+IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")
+SANDBOX = Environment("sandbox", "interlock_kubernetes", "payments", "interlock", "v", "require", "store")
+
+
+def service(name: str, *after: str, kind: str = "Deployment") -> Service:
+    return Service(
+        name=name,
+        image=f"registry.internal/{name}",
+        kind=kind,
+        workload=name,
+        container="app",
+        after=after,
+        deadline=timedelta(minutes=5),
+        soak=timedelta(seconds=15),
+    )
+
+
+TRAIN = Train(
+    name="payments",
+    description="",
+    approval=False,
+    environments=("sandbox",),
+    services=(service("service-b", "service-a"), service("service-a"), service("data", kind="StatefulSet")),
+)
+
+
+def config(**board: str) -> RunConfig:
+    releases = {
+        name.replace("_", "-"): Release(f"registry.internal/{name.replace('_', '-')}:{tag}")
+        for name, tag in board.items()
+    }
+    return RunConfig(releases, SANDBOX, dry_run=False, change="", reason="")
+
+
+def workload(name: str = "service-a", *, kind: str = "Deployment", tag: str = "1.0.0") -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "payments", "uid": "u1", "resourceVersion": "5"},
+        "spec": {
+            "replicas": 2,
+            "template": {
+                "spec": {
+                    "containers": [
+                        {"name": "proxy", "image": "proxy:1"},
+                        {"name": "app", "image": f"registry.internal/{name}:{tag}"},
+                    ]
+                }
+            },
+        },
+    }
+
+
+def owned_by(*managers: str, key: str = 'k:{"name":"app"}') -> list[dict[str, Any]]:
+    fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {key: {".": {}, "f:image": {}}}}}}}
+    return [{"manager": manager, "operation": "Update", "fieldsV1": fields} for manager in managers]
+
+
+def planned(raw: dict[str, Any], tag: str = "1.1.0") -> Change:
+    (change,) = make_plan(TRAIN, config(service_a=tag), {"service-a": Manifest.of(raw)}).changes
+    return change
+
+
+def test_a_plan_changes_the_image_of_each_service_on_board_in_dependency_order() -> None:
+    live = {name: Manifest.of(workload(name)) for name in ("service-a", "service-b")}
+    plan = make_plan(TRAIN, config(service_b="2.0", service_a="1.1.0"), live)
+    assert (plan.train, plan.environment) == ("payments", "sandbox")
+    assert plan.changes == tuple(
+        Change(
+            name,
+            ObjectRef("apps/v1", "Deployment", "payments", name),
+            (FieldWrite(IMAGE, f"registry.internal/{name}:1.0.0", f"registry.internal/{name}:{tag}", None),),
+        )
+        for name, tag in (("service-a", "1.1.0"), ("service-b", "2.0"))
+    )
+    assert plan.change("service-b") is plan.changes[1]
+    assert plan.change("data") is None
+
+
+def test_a_release_that_is_live_already_is_a_change_without_writes() -> None:
+    assert planned(workload(), tag="1.0.0").writes == ()
+
+
+def test_what_interlock_wants_of_a_workload_is_the_image_alone() -> None:
+    assert desired(service("service-a"), Release("r/a:1"), "payments") == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "service-a", "namespace": "payments"},
+        "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "r/a:1"}]}}},
+    }
+
+
+def test_the_apply_object_of_a_change_is_what_is_desired() -> None:
+    release = Release("registry.internal/service-a:1.1.0")
+    assert apply_object(planned(workload())) == desired(service("service-a"), release, "payments")
+
+
+@pytest.mark.parametrize(
+    ("managers", "owner", "takes_over"),
+    [
+        ([], None, False),
+        (["interlock"], "interlock", False),
+        (["kubectl-client-side-apply"], "kubectl-client-side-apply", True),
+        (["interlock", "kubectl"], "kubectl", True),
+        (["z", "a", "z"], "a, z", True),
+    ],
+)
+def test_a_write_of_a_field_that_somebody_else_owns_is_a_take_over(
+    managers: list[str], owner: str | None, takes_over: bool
+) -> None:
+    raw = workload()
+    raw["metadata"]["managedFields"] = owned_by(*managers)
+    (write,) = planned(raw).writes
+    assert (write.owner, write.takes_over) == (owner, takes_over)
+
+
+def test_the_plan_lists_its_take_overs() -> None:
+    raw = workload()
+    raw["metadata"]["managedFields"] = owned_by("kubectl")
+    plan = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(raw)})
+    (change,) = plan.changes
+    assert plan.take_overs == ((change, change.writes[0]),)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        owned_by("kubectl", key='k:{"name":"proxy"}'),
+        owned_by("kubectl", key="k:no json"),
+        [{"manager": "kubectl", "fieldsV1": {"f:status": {}, "f:spec": {"f:replicas": {}}}}],
+        [{"manager": "kubectl"}, "text"],
+        None,
+    ],
+)
+def test_who_owns_other_fields_is_no_owner(fields: object) -> None:
+    raw = workload()
+    raw["metadata"]["managedFields"] = fields
+    assert planned(raw).writes[0].owner is None
+
+
+def test_who_owns_the_whole_list_as_one_value_owns_its_items() -> None:
+    raw = workload()
+    fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {}}}}}
+    raw["metadata"]["managedFields"] = [{"manager": "old", "fieldsV1": fields}]
+    assert planned(raw).writes[0].owner == "old"
+
+
+OBSTACLES: list[tuple[str, dict[str, Any], str]] = [
+    ("metadata", {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "is being deleted"),
+    ("spec", {"paused": True}, "is paused, so its rollout would never end; resume it"),
+    (
+        "spec",
+        {"updateStrategy": {"type": "OnDelete"}},
+        "has the update strategy OnDelete, so nothing rolls out; expected RollingUpdate",
+    ),
+    (
+        "spec",
+        {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}},
+        "has the partition 2, so part of it would stay at the old release; set it to 0",
+    ),
+    ("spec", {"template": {"spec": {"containers": [{"name": "x"}]}}}, "has no container 'app', only x"),
+    ("spec", {"template": {}}, "has no container 'app', only none"),
+]
+UNDONE = ", which would undo the promotion; promote it there"
+TOOLS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"annotations": {"argocd.argoproj.io/tracking-id": "pay:apps/Deployment:payments/a"}},
+        "Argo CD (annotation argocd.argoproj.io/tracking-id: pay:apps/Deployment:payments/a)",
+    ),
+    ({"labels": {"argocd.argoproj.io/instance": "pay"}}, "Argo CD (label argocd.argoproj.io/instance: pay)"),
+    ({"managedFields": owned_by("argocd-controller")}, "Argo CD (field manager argocd-controller)"),
+    (
+        {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}},
+        "Flux (label kustomize.toolkit.fluxcd.io/name: apps)",
+    ),
+    (
+        {"labels": {"helm.toolkit.fluxcd.io/name": "a", "app.kubernetes.io/managed-by": "Helm"}},
+        "Flux (label helm.toolkit.fluxcd.io/name: a)",
+    ),
+    ({"managedFields": owned_by("kustomize-controller")}, "Flux (field manager kustomize-controller)"),
+    ({"annotations": {"meta.helm.sh/release-name": "a"}}, "Helm (annotation meta.helm.sh/release-name: a)"),
+    ({"managedFields": owned_by("helm")}, "Helm (field manager helm)"),
+    ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "Helm (label app.kubernetes.io/managed-by: Helm)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "problem"),
+    OBSTACLES + [("metadata", change, f"is managed by {tool}{UNDONE}") for change, tool in TOOLS],
+)
+def test_a_workload_that_can_not_be_promoted_is_refused_by_name(
+    part: str, change: dict[str, Any], problem: str
+) -> None:
+    raw = workload()
+    raw[part].update(change)
+    with pytest.raises(PlanError) as error:
+        planned(raw)
+    assert str(error.value) == f"service-a: Deployment/service-a {problem}"
+
+
+def test_a_plan_tells_all_that_stands_in_its_way_at_once() -> None:
+    paused = workload("service-b")
+    paused["spec"].update(paused=True, template={})
+    live = {"service-a": None, "service-b": Manifest.of(paused), "data": Manifest.of(workload("data"))}
+    with pytest.raises(PlanError) as error:
+        make_plan(TRAIN, config(service_a="1", service_b="1", data="1"), live)
+    assert error.value.problems == (
+        "service-a: no Deployment/service-a in namespace payments",
+        "service-b: Deployment/service-b is paused, so its rollout would never end; resume it",
+        "service-b: Deployment/service-b has no container 'app', only none",
+        "data: found Deployment/data, expected StatefulSet/data",
+    )
+
+
+def test_a_partition_of_zero_is_no_obstacle() -> None:
+    raw = workload("data", kind="StatefulSet")
+    raw["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+    assert make_plan(TRAIN, config(data="2"), {"data": Manifest.of(raw)}).changes[0].writes
+
+
+def test_a_plan_holds_while_only_other_fields_move() -> None:
+    change = planned(workload())
+    raw = workload()
+    raw["spec"]["replicas"] = 9
+    raw["spec"]["template"]["spec"]["containers"].reverse()
+    raw["status"] = {"readyReplicas": 1}
+    raw["metadata"]["resourceVersion"] = "6"
+    assert still_holds(change, Manifest.of(raw)) == ()
+
+
+def test_a_plan_no_longer_holds_when_its_field_has_another_value() -> None:
+    change = planned(workload())
+    (conflict,) = still_holds(change, Manifest.of(workload(tag="1.0.9")))
+    assert conflict == FieldConflict(
+        change.ref, IMAGE, "registry.internal/service-a:1.0.0", "registry.internal/service-a:1.0.9"
+    )
+    assert str(conflict) == (
+        "Deployment/service-a spec.template.spec.containers[name=app].image is "
+        "registry.internal/service-a:1.0.9, expected registry.internal/service-a:1.0.0"
+    )
+
+
+def test_a_plan_no_longer_holds_when_its_workload_is_gone() -> None:
+    (conflict,) = still_holds(planned(workload()), None)
+    assert conflict.found is ABSENT
+
+
+def test_a_plan_reads_back_from_its_json() -> None:
+    writes = (
+        FieldWrite(IMAGE, ABSENT, "r/a:1"),
+        FieldWrite(FieldPath.of("spec", "x"), None, ABSENT, "kubectl"),
+    )
+    plan = Plan.of("t", "e", [Change("a", ObjectRef("apps/v1", "Deployment", "n", "a"), writes)])
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_the_hash_of_a_plan_is_of_its_canonical_json() -> None:
+    plan = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
+    canonical = (
+        '{"changes":[{"ref":{"apiVersion":"apps/v1","kind":"Deployment","name":"service-a",'
+        '"namespace":"payments"},"service":"service-a","writes":[{"after":"registry.internal/service-a:1.1.0",'
+        '"before":"registry.internal/service-a:1.0.0","path":"spec.template.spec.containers[name=app].image"}]}],'
+        '"environment":"sandbox","train":"payments","version":1}'
+    )
+    assert plan.hash == hashlib.sha256(canonical.encode()).hexdigest()
+    again = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(copy.deepcopy(workload()))})
+    assert again == plan
+
+
+def test_anything_else_gives_another_hash() -> None:
+    raw = workload()
+    raw["metadata"]["managedFields"] = owned_by("kubectl")
+    plans = [
+        make_plan(TRAIN, config(service_a=tag), {"service-a": Manifest.of(live)})
+        for tag in ("1.1.0", "1.2.0")
+        for live in (workload(), workload(tag="0.9"), raw)
+    ]
+    assert len({plan.hash for plan in plans}) == 6
+
+
+def test_a_stored_plan_that_was_altered_is_refused() -> None:
+    plan = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
+    data = plan.to_json()
+    data["changes"][0]["writes"][0]["after"] = "evil:1"
+    with pytest.raises(PlanError, match=f"the plan was altered: its hash is .*, expected {plan.hash}"):
+        Plan.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "a plan of version None, expected version 1"),
+        ({"version": 2}, "a plan of version 2, expected version 1"),
+        ({"version": 1}, "not a plan: KeyError: 'changes'"),
+        ({"version": 1, "changes": [1]}, "not a plan: TypeError"),
+        (
+            {"version": 1, "changes": [{"service": "a", "ref": {}, "writes": [{"path": "."}]}]},
+            "not a field path",
+        ),
+    ],
+)
+def test_what_is_no_stored_plan_is_refused(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        Plan.from_json(data)
+
+
+def test_a_plan_is_shown_with_what_changes_what_stays_and_what_is_taken_over() -> None:
+    raw = workload()
+    raw["metadata"]["managedFields"] = owned_by("kubectl")
+    live = {"service-a": Manifest.of(raw), "service-b": Manifest.of(workload("service-b"))}
+    plan = make_plan(TRAIN, config(service_a="1.1.0", service_b="1.0.0"), live)
+    assert render(plan).splitlines() == [
+        f"Plan {plan.hash[:12]}: train payments to sandbox, 1 to change, 1 already live",
+        "service-a: Deployment/service-a",
+        "  spec.template.spec.containers[name=app].image",
+        "    registry.internal/service-a:1.0.0 → registry.internal/service-a:1.1.0",
+        "    taken over from kubectl",
+        "service-b: Deployment/service-b is already live, nothing to do",
+    ]

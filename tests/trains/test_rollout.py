@@ -77,7 +77,7 @@ def pod(
     )
 
 
-def deployment_status(**changes: Any) -> dict[str, Any]:
+def deployed(**changes: Any) -> dict[str, Any]:
     full = {
         "observedGeneration": 3,
         "replicas": 2,
@@ -99,36 +99,36 @@ ROLLING = {"replicas": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUp
 @pytest.mark.parametrize(
     ("name", "kind", "spec", "status", "expected"),
     [
-        ("complete", "Deployment", {"replicas": 2}, deployment_status(), Done),
+        ("complete", "Deployment", {"replicas": 2}, deployed(), Done),
         ("without status", "Deployment", {"replicas": 2}, {}, "not observed"),
         (
             "older generation",
             "Deployment",
             {"replicas": 2},
-            deployment_status(observedGeneration=2),
+            deployed(observedGeneration=2),
             "not observed",
         ),
-        ("stalled", "Deployment", {"replicas": 2}, deployment_status(conditions=[STALLED]), Failed),
+        ("stalled", "Deployment", {"replicas": 2}, deployed(conditions=[STALLED]), Failed),
         (
             "stalled at an older generation is no failure of this one",
             "Deployment",
             {"replicas": 2},
-            deployment_status(observedGeneration=2, conditions=[STALLED]),
+            deployed(observedGeneration=2, conditions=[STALLED]),
             "not observed",
         ),
         (
             "few updated",
             "Deployment",
             {"replicas": 2},
-            deployment_status(updatedReplicas=1),
+            deployed(updatedReplicas=1),
             "1 of 2 replicas",
         ),
-        ("old left", "Deployment", {"replicas": 2}, deployment_status(replicas=3), "1 old replicas"),
+        ("old left", "Deployment", {"replicas": 2}, deployed(replicas=3), "1 old replicas"),
         (
             "few available",
             "Deployment",
             {"replicas": 2},
-            deployment_status(availableReplicas=1),
+            deployed(availableReplicas=1),
             "1 of 2 updated",
         ),
         ("scaled to zero", "Deployment", {"replicas": 0}, {"observedGeneration": 3}, Done),

@@ -8,7 +8,6 @@ from typing import cast, get_args
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.entries import Mutation, MutationState, Outcome, ServiceJournal
-from interlock.trains.fields import ABSENT, FieldPath
 from interlock.trains.plan import FieldWrite
 
 
@@ -44,7 +43,7 @@ def _mutation_json(mutation: Mutation) -> dict[str, object]:
         "state": mutation.state,
         "transitions": mutation.transitions,
         "before": mutation.before.raw if mutation.before else None,
-        "writes": [_write_json(write) for write in mutation.writes],
+        "writes": [write.to_json() for write in mutation.writes],
         "after_generation": mutation.after_generation,
         "at": time_text(mutation.at),
         "try_number": mutation.try_number,
@@ -63,26 +62,10 @@ def _mutation_from(body: Mapping[str, object]) -> Mutation:
         state=cast("MutationState", state),
         transitions=as_int(body, "transitions"),
         before=None if before is None else Manifest.of(as_map(before)),
-        writes=tuple(_write_from(as_map(item)) for item in cast("list[object]", body["writes"])),
+        writes=tuple(FieldWrite.from_json(as_map(item)) for item in cast("list[object]", body["writes"])),
         after_generation=None if generation is None else as_int(body, "after_generation"),
         at=datetime.fromisoformat(as_str(body, "at")),
         try_number=as_int(body, "try_number"),
-    )
-
-
-def _write_json(write: FieldWrite) -> dict[str, object]:
-    # A value that is left out was absent, which differs from null.
-    values = {"before": write.before, "after": write.after}
-    present = {key: value for key, value in values.items() if value is not ABSENT}
-    return {"path": str(write.path), "owner": write.owner, **present}
-
-
-def _write_from(body: Mapping[str, object]) -> FieldWrite:
-    return FieldWrite(
-        path=FieldPath.parse(as_str(body, "path")),
-        before=body.get("before", ABSENT),
-        after=body.get("after", ABSENT),
-        owner=None if body["owner"] is None else as_str(body, "owner"),
     )
 
 

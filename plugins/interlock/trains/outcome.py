@@ -17,8 +17,8 @@ from typing import Literal
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, same
 from interlock.trains.journal import ServiceJournal
-from interlock.trains.plan import Change
-from interlock.trains.rollback import UID, FieldConflict
+from interlock.trains.plan import Change, FieldConflict
+from interlock.trains.rollback import ObjectConflict
 from interlock.trains.rollout import Done, RolloutState, assess
 
 ServiceState = Literal["new", "old", "unchanged", "not-whole"]
@@ -132,12 +132,9 @@ def _gone(
 ) -> list[str]:
     reasons = []
     for ref in {change.ref: None, **uids}:
-        found = live.get(ref)
-        expected = uids.get(ref, "")
-        if found is None:
-            reasons.append(str(FieldConflict(ref, UID, expected, ABSENT)))
-        elif expected and found.uid != expected:
-            reasons.append(str(FieldConflict(ref, UID, expected, found.uid)))
+        found, expected = live.get(ref), uids.get(ref, "")
+        if found is None or (expected and found.uid != expected):
+            reasons.append(str(ObjectConflict.of(ref, expected, found)))
     return reasons
 
 

@@ -15,15 +15,17 @@ Pure: nothing is read and nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, put, same
 from interlock.trains.journal import Mutation
+from interlock.trains.order import in_order
+from interlock.trains.plan import FieldConflict
 
-Edges = Mapping[str, Collection[str]]
+Edges = Mapping[str, Sequence[str]]
 """The services that each service comes after."""
 
 Scope = Literal["train", "service"]
@@ -31,22 +33,20 @@ Scope = Literal["train", "service"]
 UID = FieldPath.of("metadata", "uid")
 
 
-@dataclass(frozen=True)
-class FieldConflict:
-    """A field that is neither as the run wrote it nor as it was before."""
-
-    ref: ObjectRef
-    path: FieldPath
-    expected: object
-    found: object
+@dataclass(frozen=True, slots=True)
+class ObjectConflict(FieldConflict):
+    """The object itself is no longer the one that the run changed: gone, or another under its name."""
 
     def __str__(self) -> str:
-        """Say what was expected and what was found."""
-        if self.path == UID:
-            if self.found is ABSENT:
-                return f"{self.ref} is gone"
-            return f"{self.ref} was replaced: its uid is {self.found}, expected {self.expected}"
-        return f"{self.ref} {self.path} is {_shown(self.found)}, expected {_shown(self.expected)}"
+        """Say what became of it."""
+        if self.found is ABSENT:
+            return f"{self.ref} is gone"
+        return f"{self.ref} was replaced: its uid is {self.found}, expected {self.expected}"
+
+    @classmethod
+    def of(cls, ref: ObjectRef, uid: str, live: Manifest | None) -> ObjectConflict:
+        """The conflict of an object that was expected under a uid."""
+        return cls(ref, UID, uid or ABSENT, ABSENT if live is None else live.uid)
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,7 @@ def restore(live: Manifest | None, mutation: Mutation) -> Restore:
     if mutation.before is None:
         return _undo_creation(live, mutation)
     if live is None or live.uid != mutation.uid:
-        uid = ABSENT if live is None else live.uid
-        return Restore(ref, conflicts=(FieldConflict(ref, UID, mutation.uid, uid),))
+        return Restore(ref, conflicts=(ObjectConflict.of(ref, mutation.uid, live),))
     patched: dict[str, object] = live.raw
     restored: list[FieldPath] = []
     conflicts: list[FieldConflict] = []
@@ -159,25 +158,8 @@ def restore_all(
             now[ref] = step.patched
         elif step.delete:
             now[ref] = None
-        done[ref] = _joined(done[ref], step) if ref in done else step
+        done[ref] = _joined(done[ref], step, mutation) if ref in done else step
     return tuple(done.values())
-
-
-def dependency_order(edges: Edges) -> tuple[str, ...]:
-    """The services in dependency order; where that leaves a choice, in the order of `edges`.
-
-    Raises:
-        ValueError: services depend on each other in a circle.
-    """
-    order: list[str] = []
-    left = list(edges)
-    while left:
-        service = next((s for s in left if all(d in order or d not in edges for d in edges[s])), None)
-        if service is None:
-            raise ValueError(f"services depend on each other in a circle: {', '.join(left)}")
-        order.append(service)
-        left.remove(service)
-    return tuple(order)
 
 
 def rollback_order(edges: Edges, moved: Collection[str]) -> tuple[str, ...]:
@@ -185,7 +167,7 @@ def rollback_order(edges: Edges, moved: Collection[str]) -> tuple[str, ...]:
 
     Services that did not move still order those on both sides of them.
     """
-    return tuple(service for service in reversed(dependency_order(edges)) if service in moved)
+    return tuple(service for service in reversed(in_order(edges)) if service in moved)
 
 
 def to_take_back(
@@ -209,9 +191,7 @@ def to_take_back(
     bad = {name: _complaint(name, standing) for name, standing in standings.items() if not standing.arrived}
     if not bad and not failed:
         return Decision()
-    reason = "; ".join(
-        filter(None, [failed, *(bad[name] for name in dependency_order(edges) if name in bad)])
-    )
+    reason = "; ".join(filter(None, [failed, *(bad[name] for name in in_order(edges) if name in bad)]))
     moved = {name for name, standing in standings.items() if standing.moved}
     going = moved
     if scope == "service":
@@ -249,17 +229,21 @@ def _undo_creation(live: Manifest | None, mutation: Mutation) -> Restore:
     if live.uid == mutation.uid:
         return Restore(mutation.ref, delete=True, unsettled=unsettled)
     # Without its outcome it can't be told whose object this is.
-    conflict = FieldConflict(mutation.ref, UID, mutation.uid or ABSENT, live.uid)
+    conflict = ObjectConflict.of(mutation.ref, mutation.uid, live)
     return Restore(mutation.ref, conflicts=(conflict,), unsettled=unsettled)
 
 
-def _joined(newer: Restore, older: Restore) -> Restore:
-    known = {conflict.path for conflict in newer.conflicts}
+def _joined(newer: Restore, older: Restore, mutation: Mutation) -> Restore:
+    # What a newer mutation doesn't know may be what an older one left, when the newer one never arrived.
+    unknown = {conflict.path for conflict in older.conflicts}
+    explained = set() if UID in unknown else {write.path for write in mutation.writes} - unknown
+    conflicts = tuple(conflict for conflict in newer.conflicts if conflict.path not in explained)
+    known = {conflict.path for conflict in conflicts}
     return Restore(
         ref=newer.ref,
         patched=None if older.delete else older.patched or newer.patched,
         restored=tuple(dict.fromkeys((*newer.restored, *older.restored))),
-        conflicts=(*newer.conflicts, *(c for c in older.conflicts if c.path not in known)),
+        conflicts=(*conflicts, *(c for c in older.conflicts if c.path not in known)),
         delete=newer.delete or older.delete,
         unsettled=newer.unsettled or older.unsettled,
     )
@@ -271,7 +255,3 @@ def _complaint(name: str, standing: Standing) -> str:
     if standing.changes and not standing.moved:
         return f"{name} did not move"
     return f"{name} is not verified"
-
-
-def _shown(value: object) -> str:
-    return "absent" if value is ABSENT else repr(value)

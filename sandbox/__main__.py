@@ -143,8 +143,8 @@ def status(state: State) -> int:
         healthy = healthy and serves
         print(f"{part.name:<12}{'ready' if serves else 'not ready'}")
         for name in names:
-            one = statuses[name]
-            print(f"  {name:<26}{one.state:<10}pid {one.pid:<9}{one.seconds} s")
+            if one := statuses.get(name):
+                print(f"  {name:<26}{one.state:<10}pid {one.pid:<9}{one.seconds} s")
     return 0 if healthy else 3
 
 
@@ -155,7 +155,7 @@ def stop(state: State) -> int:
         print("Nothing runs.")
         return 0
     began = time.monotonic()
-    supervisor.stop()
+    supervisor.stop([part.name for part in reversed(all_parts())])
     print(f"Stopped in {time.monotonic() - began:.1f} s.")
     return 0
 

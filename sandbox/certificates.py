@@ -17,23 +17,29 @@ _LIFETIME = timedelta(days=3650)
 _SERVICE_IP = "10.96.0.1"
 
 
-def make(state: State, folder: Path) -> None:
+def folder(state: State) -> Path:
+    """Where the keys and certificates are."""
+    return state.data("kubernetes")
+
+
+def make(state: State) -> None:
     """Write CA, serving and client certificates and the ServiceAccount keys, unless they are there.
 
     The files are ca.crt, apiserver.{crt,key}, etcd.{crt,key}, admin.{crt,key} and
     service-accounts.{key,pub}.
     """
-    if (folder / "service-accounts.pub").exists():
+    target = folder(state)
+    if (target / "service-accounts.pub").exists():
         return
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _certificate(_name("interlock-sandbox"), authority_key, None, authority_key, ())
-    state.write(folder / "ca.crt", _pem(authority))
+    state.write(target / "ca.crt", _pem(authority))
 
     def issue(name: str, subject: x509.Name, *extensions: x509.ExtensionType) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(subject, key, authority, authority_key, extensions)
-        state.write(folder / f"{name}.crt", _pem(certificate))
-        state.write(folder / f"{name}.key", _private_pem(key))
+        state.write(target / f"{name}.crt", _pem(certificate))
+        state.write(target / f"{name}.key", _private_pem(key))
 
     addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in (HOST, _SERVICE_IP)]
     names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -45,11 +51,11 @@ def make(state: State, folder: Path) -> None:
     issue("admin", _name("sandbox-admin", "system:masters"), client)
 
     accounts = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    state.write(folder / "service-accounts.key", _private_pem(accounts))
+    state.write(target / "service-accounts.key", _private_pem(accounts))
     public = accounts.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    state.write(folder / "service-accounts.pub", public.decode())
+    state.write(target / "service-accounts.pub", public.decode())
 
 
 def _name(common_name: str, organization: str | None = None) -> x509.Name:

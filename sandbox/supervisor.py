@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -23,7 +23,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from sandbox.state import State
 
-_ALREADY_ADDED, _NO_SUCH_NAME, _NOT_RUNNING, _ALREADY_STARTED = 90, 10, 70, 60
+_ALREADY_ADDED, _NOT_RUNNING, _ALREADY_STARTED = 90, 70, 60
 
 
 class SupervisorError(Exception):
@@ -111,12 +111,19 @@ class Supervisor:
                 raise SupervisorError(f"supervisord does not answer; see {self._state.log}/supervisord.out")
             time.sleep(0.05)
 
-    def stop(self, patience: float = 90) -> None:
-        """End all programs and supervisord itself; raises SupervisorError if something stays."""
+    def stop(self, parts: Sequence[str], patience: float = 30) -> None:
+        """End all programs and supervisord itself; raises SupervisorError if something stays.
+
+        Args:
+            parts: the order in which the parts end; each has ended before the next one is told to.
+            patience: seconds that supervisord may take once its programs have ended.
+        """
         pid = self.pid
         if pid is None:
             return
         groups = [status.pid for status in self.statuses() if status.pid]
+        for part in parts:
+            self._end(self.programs_of(part))
         self._call("supervisor.shutdown")
         deadline = time.monotonic() + patience
         while _alive(pid):
@@ -127,6 +134,15 @@ class Supervisor:
         for group in groups:
             _kill_group(group)
 
+    def _end(self, names: Iterable[str]) -> None:
+        """End programs side by side; supervisord kills those that take too long."""
+        known = {status.name: status for status in self.statuses()}
+        ending = {name for name in names if name in known and known[name].pid}
+        for name in ending:
+            self._call("supervisor.stopProcess", name, False, ignore=_NOT_RUNNING)
+        while any(status.pid for status in self.statuses() if status.name in ending):
+            time.sleep(0.05)
+
     def apply(self, part: str, programs: tuple[Program, ...]) -> bool:
         """Run exactly `programs` for `part`; those whose settings changed are restarted.
 
@@ -135,9 +151,14 @@ class Supervisor:
         """
         path = self._parts / f"{part}.conf"
         self._state.write(path, "\n".join(self._section(program) for program in programs))
-        [[added, changed, removed]] = cast(list[list[list[str]]], self._call("supervisor.reloadConfig"))
+        try:
+            [[added, changed, removed]] = cast(list[list[list[str]]], self._call("supervisor.reloadConfig"))
+        except SupervisorError:
+            path.unlink()  # or it would stand in the way of every other part
+            raise
+        self._end([*changed, *removed])
         for name in (*changed, *removed):
-            self._call("supervisor.stopProcessGroup", name)
+            self._call("supervisor.stopProcessGroup", name)  # one that waits for its next try
             self._call("supervisor.removeProcessGroup", name)
         for name in (*added, *changed):
             self._call("supervisor.addProcessGroup", name, ignore=_ALREADY_ADDED)

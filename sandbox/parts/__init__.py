@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.parts.airflow import Airflow
+from sandbox.parts.etcd import Etcd
 from sandbox.parts.kubernetes import Kubernetes
 from sandbox.parts.node import Node
 from sandbox.parts.openbao import OpenBao
@@ -13,4 +14,4 @@ from sandbox.parts.seaweedfs import SeaweedFS
 
 def all_parts() -> tuple[Part, ...]:
     """Every part, each after those that it needs."""
-    return (Postgres(), OpenBao(), SeaweedFS(), Kubernetes(), Node(), Airflow())
+    return (Postgres(), OpenBao(), SeaweedFS(), Etcd(), Kubernetes(), Node(), Airflow())

@@ -1,4 +1,4 @@
-"""Kubernetes' own control plane: etcd, API server, controller manager and scheduler, without a kubelet."""
+"""Kubernetes' own control plane: API server, controller manager and scheduler."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def interlock_kubeconfig(state: State) -> Path:
 
 def client(state: State) -> httpx.Client:
     """An HTTP client of the API server with the administrator's rights."""
-    keys = _keys(state)
+    keys = certificates.folder(state)
     context = ssl.create_default_context(cafile=str(keys / "ca.crt"))
     context.load_cert_chain(keys / "admin.crt", keys / "admin.key")
     return httpx.Client(base_url=f"https://{HOST}:{state.port('kube-apiserver')}", verify=context, timeout=5)
@@ -73,29 +73,27 @@ def create_missing(state: State, manifest: Path) -> bool:
 
 
 class Kubernetes(Part):
-    """The control plane, from one binary built of Kubernetes' and etcd's own packages."""
+    """The control plane, from one binary built of Kubernetes' own packages."""
 
     name = "kubernetes"
     time_limit = 60.0
-    ports = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    ports = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
     def prepare(self, state: State, report: Report) -> None:
-        """Build the binary, make keys and certificates, write the configuration."""
+        """Fetch Istio's CRDs, make kubectl available, write the configuration."""
         binary = binaries.kube(report)
         binaries.istio_crds(report)
         kubectl_script = f'#!/bin/sh\nexec "{binary}" kubectl "$@"\n'
         state.write(state.bin / "kubectl", kubectl_script, mode=0o700)
-        certificates.make(state, _keys(state))
         state.write_json(state.run / "audit-policy.json", _AUDIT_POLICY)
-        keys = _keys(state)
+        keys = certificates.folder(state)
         user = {"client-certificate": str(keys / "admin.crt"), "client-key": str(keys / "admin.key")}
         _write_kubeconfig(state, admin_kubeconfig(state), "admin", user)
 
     def programs(self, state: State) -> tuple[Program, ...]:
-        """The four programs of the control plane."""
+        """The three programs of the control plane."""
         binary = str(binaries.kube(lambda _: None))
         flags = {
-            "etcd": self._etcd(state),
             "kube-apiserver": self._apiserver(state),
             "kube-controller-manager": self._controller_manager(state),
             "kube-scheduler": self._scheduler(state),
@@ -133,30 +131,8 @@ class Kubernetes(Part):
         """The administrator's kubeconfig."""
         return {"KUBECONFIG": str(admin_kubeconfig(state)), "KUBECACHEDIR": str(state.run / "kubectl")}
 
-    def _etcd(self, state: State) -> Mapping[str, object]:
-        keys = _keys(state)
-        clients, peers = (f"https://{HOST}:{state.port(name)}" for name in ("etcd", "etcd-peer"))
-        return {
-            "name": "sandbox",
-            "data-dir": state.data("etcd"),
-            "listen-client-urls": clients,
-            "advertise-client-urls": clients,
-            "cert-file": keys / "etcd.crt",
-            "key-file": keys / "etcd.key",
-            "trusted-ca-file": keys / "ca.crt",
-            "client-cert-auth": "true",
-            "listen-peer-urls": peers,
-            "initial-advertise-peer-urls": peers,
-            "initial-cluster": f"sandbox={peers}",
-            "peer-cert-file": keys / "etcd.crt",
-            "peer-key-file": keys / "etcd.key",
-            "peer-trusted-ca-file": keys / "ca.crt",
-            "peer-client-cert-auth": "true",
-            "unsafe-no-fsync": "true",
-        }
-
     def _apiserver(self, state: State) -> Mapping[str, object]:
-        keys = _keys(state)
+        keys = certificates.folder(state)
         return {
             "bind-address": HOST,
             "advertise-address": HOST,
@@ -185,7 +161,7 @@ class Kubernetes(Part):
         }
 
     def _controller_manager(self, state: State) -> Mapping[str, object]:
-        keys = _keys(state)
+        keys = certificates.folder(state)
         return {
             **self._component(state, "kube-controller-manager"),
             "controllers": "*",
@@ -205,7 +181,7 @@ class Kubernetes(Part):
 
     def _component(self, state: State, name: str) -> Mapping[str, object]:
         """The flags that the controller manager and the scheduler share."""
-        keys, kubeconfig = _keys(state), admin_kubeconfig(state)
+        keys, kubeconfig = certificates.folder(state), admin_kubeconfig(state)
         return {
             "kubeconfig": kubeconfig,
             "authentication-kubeconfig": kubeconfig,
@@ -224,14 +200,10 @@ def connection(state: State) -> Mapping[str, object]:
     return {"conn_type": "kubernetes", "extra": extra}
 
 
-def _keys(state: State) -> Path:
-    return state.data("kubernetes")
-
-
 def _write_kubeconfig(state: State, path: Path, user: str, credentials: Mapping[str, str]) -> None:
     cluster = {
         "server": f"https://{HOST}:{state.port('kube-apiserver')}",
-        "certificate-authority": str(_keys(state) / "ca.crt"),
+        "certificate-authority": str(certificates.folder(state) / "ca.crt"),
     }
     document = {
         "apiVersion": "v1",

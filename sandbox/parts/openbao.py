@@ -34,8 +34,10 @@ class OpenBao(Part):
         """Write the configuration."""
         state.data(self.name).mkdir(mode=0o700, exist_ok=True)
         seal_key = state.secret("openbao-seal", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+        # The lowest multiplier: a single node need not wait long before it elects itself.
+        storage = {"path": str(state.data(self.name)), "node_id": "sandbox", "performance_multiplier": "1"}
         configuration = {
-            "storage": {"raft": {"path": str(state.data(self.name)), "node_id": "sandbox"}},
+            "storage": {"raft": storage},
             "listener": [{"tcp": {"address": f"{HOST}:{state.port('openbao')}", "tls_disable": True}}],
             "api_addr": state.url("openbao"),
             "cluster_addr": state.url("openbao-cluster"),

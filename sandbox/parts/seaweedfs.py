@@ -55,6 +55,7 @@ class SeaweedFS(Part):
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=128",
             "-volume.max=0",
+            "-volume.preStopSeconds=0",
             "-filer",
             "-s3",
             f"-s3.ip.bind={HOST}",

@@ -264,7 +264,7 @@ def test_a_plan_no_longer_holds_when_its_field_has_another_value() -> None:
         change.ref, IMAGE, "registry.internal/service-a:1.0.0", "registry.internal/service-a:1.0.9"
     )
     assert str(conflict) == (
-        "Deployment/service-a spec.template.spec.containers[name=app].image is "
+        "Deployment/service-a spec.template.spec.containers[name=app].image: found "
         "registry.internal/service-a:1.0.9, expected registry.internal/service-a:1.0.0"
     )
 

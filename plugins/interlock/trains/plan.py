@@ -185,7 +185,7 @@ class FieldConflict:
     found: object
 
     def __str__(self) -> str:
-        return f"{self.ref} {self.path} is {_shown(self.found)}, expected {_shown(self.expected)}"
+        return f"{self.ref} {self.path}: found {_shown(self.found)}, expected {_shown(self.expected)}"
 
 
 def desired(service: Service, release: Release, namespace: str) -> dict[str, Any]:

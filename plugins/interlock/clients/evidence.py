@@ -1,0 +1,254 @@
+"""Record what a run claims: signed by Vault and locked in the store, or in the spool until that can be had.
+
+`EvidenceWriter` is the one way in. `record` never waits longer than the clients' time limits, and never
+needs the store or Vault: a statement that can't be signed or kept there waits in the spool, on the disk.
+`ship` carries what waits to the store, in order; a statement that was made while Vault could not sign is
+signed then, inside a `late` attestation that names both times.
+
+Shipping is idempotent: objects are created only if absent and are named by the statement's digest, so a
+shipper that was killed, or one that never got its answer, is simply repeated. "Already there" counts as
+success only after the object was read back and found to stand for the same statement.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol
+
+from interlock.clients.object_store import ObjectStore, StoreConflict, StoreError
+from interlock.clients.spool import Spool
+from interlock.clients.vault import VaultClient, VaultError
+from interlock.evidence.envelope import Envelope, EnvelopeError, pae
+from interlock.evidence.redaction import rfc3339
+from interlock.evidence.statement import (
+    Run,
+    Statement,
+    StatementError,
+    attest_late,
+    claimed_payload,
+    evidence_key,
+    sha256,
+    statement_key,
+    statement_prefix,
+)
+from interlock.evidence.waiting import Place, Waiting
+
+DEFAULT_KEY: Final = "interlock-statements"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Where a statement is kept now.
+
+    Attributes:
+        digest: its SHA-256.
+        where: "bucket", signed and locked; or "spool", waiting to be shipped.
+        key: its key in the bucket, also while it waits.
+        reason: why it waits; empty in the bucket.
+    """
+
+    digest: str
+    where: Literal["bucket", "spool"]
+    key: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What a shipper did.
+
+    Attributes:
+        count: statements that are in the store now and were not before this call removed them from the spool.
+        left: statements that still wait.
+        reason: why any are left; empty when none are.
+    """
+
+    count: int
+    left: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunStatements:
+    """The statements of one run that the store and the spool have.
+
+    Attributes:
+        digests: their SHA-256s, sorted.
+        incomplete_because: why there may be more; empty when both could be read.
+    """
+
+    digests: tuple[str, ...]
+    incomplete_because: str = ""
+
+
+class EvidenceWriter(Protocol):
+    """What the rest of Interlock knows of evidence."""
+
+    def record(self, statement: Statement) -> Recorded:
+        """Keep a statement; it is in the bucket or on the disk of the spool when this returns."""
+
+    def ship(self) -> Shipped:
+        """Carry what waits in the spool to the bucket, oldest first."""
+
+    def of_run(self, run: Run) -> RunStatements:
+        """Return the statements of a run, for its seal."""
+
+
+class BucketWriter:
+    """An EvidenceWriter with a bucket, a signing key and a spool, of which only the spool is needed."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        vault: VaultClient | None = None,
+        store: ObjectStore | None = None,
+        key: str = DEFAULT_KEY,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            spool: where statements wait.
+            vault: signs; None when there are no credentials, and then all statements wait.
+            store: keeps; None when there is none yet, and then all statements wait.
+            key: name of the transit key.
+            now: the clock of shipping times.
+            step: called with the name of each step that the store acknowledged; tests stop there.
+        """
+        self._spool = spool
+        self._vault = vault
+        self._store = store
+        self._key = key
+        self._now = now
+        self._step = step
+
+    def close(self) -> None:
+        """Close the connections to Vault and the store."""
+        for part in (self._vault, self._store):
+            if part is not None:
+                part.close()
+
+    def record(self, statement: Statement) -> Recorded:
+        """Keep a statement: signed and locked in the bucket, else in the spool.
+
+        Raises:
+            SpoolError: it could be kept in neither; the caller decides whether anything waits for that.
+        """
+        for redaction in statement.redactions:
+            log.warning(
+                "a value at %s looks like a secret (%s) and was withheld", redaction.path, redaction.rule
+            )
+        signature: bytes | None = None
+        try:
+            signature = self._sign(statement.payload)
+            self._put(statement.key, Envelope(statement.payload, signature, self._key), statement.evidence)
+        except (VaultError, StoreError, _MissingPartError) as error:
+            return self._spooled(statement, signature, error)
+        return Recorded(statement.digest, "bucket", statement.key)
+
+    def ship(self) -> Shipped:
+        """Carry what waits to the bucket, oldest first; stop at the first that can't be.
+
+        Only one process ships at a time; another one returns at once and says so.
+
+        Raises:
+            SpoolTampered: a waiting file isn't the one that was written; those before it were shipped.
+            SpoolError: the spool can't be used.
+        """
+        count = 0
+        with self._spool.shipping() as mine:
+            if not mine:
+                return Shipped(0, self._spool.count(), "another process is shipping")
+            try:
+                for place, waiting in self._spool.waiting():
+                    self._ship_one(place, waiting)
+                    count += 1
+            except (VaultError, StoreError, _MissingPartError) as error:
+                log.warning("shipping stopped after %d statements: %s", count, error)
+                return Shipped(count, self._spool.count(), str(error))
+        left = self._spool.count()
+        return Shipped(count, left, "recorded while shipping" if left else "")
+
+    def of_run(self, run: Run) -> RunStatements:
+        """Return the digests of a run's statements in the bucket and in the spool."""
+        waiting = {w.digest for _, w in self._spool.waiting() if w.run_hash == run.hash}
+        prefix = statement_prefix(run.hash)
+        try:
+            keys = set(self._some_store().keys(prefix))
+        except (StoreError, _MissingPartError) as error:
+            return RunStatements(tuple(sorted(waiting)), f"the store could not be listed: {error}")
+        kept = {key.removeprefix(prefix).removesuffix(".json") for key in keys}
+        return RunStatements(tuple(sorted(kept | waiting)))
+
+    def _spooled(self, statement: Statement, signature: bytes | None, error: Exception) -> Recorded:
+        log.warning("statement %s goes to the spool: %s", statement.digest, error)
+        self._spool.append(
+            Waiting(
+                statement.run.hash,
+                statement.payload,
+                signature,
+                "" if signature is None else self._key,
+                statement.evidence,
+                rfc3339(statement.at),
+            )
+        )
+        return Recorded(statement.digest, "spool", statement.key, str(error))
+
+    def _ship_one(self, place: Place, waiting: Waiting) -> None:
+        self._some_store()
+        if waiting.signature is not None:
+            envelope = Envelope(waiting.payload, waiting.signature, waiting.key_id)
+        else:
+            late = attest_late(
+                waiting.payload,
+                run_hash=waiting.run_hash,
+                claimed_at=waiting.claimed_at,
+                shipped_at=self._now(),
+                sequence=place.sequence,
+                previous=place.previous,
+            )
+            envelope = Envelope(late, self._sign(late), self._key)
+        self._put(statement_key(waiting.run_hash, waiting.digest), envelope, waiting.evidence)
+        self._spool.remove(place)
+        self._step("removed")
+
+    def _sign(self, payload: bytes) -> bytes:
+        if self._vault is None:
+            raise _MissingPartError("there are no credentials for signing")
+        return self._vault.sign(self._key, pae(payload))
+
+    def _some_store(self) -> ObjectStore:
+        if self._store is None:
+            raise _MissingPartError("there is no store for evidence")
+        return self._store
+
+    def _put(self, key: str, envelope: Envelope, evidence: bytes | None) -> None:
+        """Put the evidence, then the statement that names it, so that no statement names a missing blob."""
+        store = self._some_store()
+        if evidence is not None:
+            where = evidence_key(sha256(evidence))
+            if not store.create(where, evidence) and store.get(where) != evidence:
+                raise StoreConflict(f"bucket {store.bucket}: {where} is something else than its name says")
+            self._step("evidence kept")
+        if not store.create(key, envelope.to_json()):
+            self._check_same(store, key, envelope)
+        self._step("statement kept")
+
+    def _check_same(self, store: ObjectStore, key: str, envelope: Envelope) -> None:
+        wanted = claimed_payload(envelope.payload)
+        try:
+            found = claimed_payload(Envelope.from_json(store.get(key)).payload)
+        except (EnvelopeError, StatementError) as error:
+            raise StoreConflict(f"bucket {store.bucket}: {key} is no statement: {error}") from error
+        if found != wanted:
+            raise StoreConflict(f"bucket {store.bucket}: {key} holds another statement")
+
+
+class _MissingPartError(Exception):
+    """There is no signer or no store."""

@@ -1,0 +1,1 @@
+"""What a run claims, in a form that an outsider can check: statements, envelopes, seals. Pure, no I/O."""

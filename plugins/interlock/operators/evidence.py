@@ -1,0 +1,113 @@
+"""Record statements from a DAG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException
+
+from interlock.hooks.evidence import EvidenceHook
+from interlock.hooks.vault import InterlockVaultHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.clients.evidence import Recorded
+    from interlock.evidence.statement import Run, Subject
+
+
+class EvidenceOperator(BaseOperator):
+    """Record one statement about this DAG run; return its `digest`, `where`, `key` and `reason`.
+
+    :param predicate_type: the statement's type, such as `verify`.
+    :param fields: what it says; fields off the type's list are dropped and counted.
+    :param evidence: what goes beside it as a blob, cut down to the type's own list.
+    :param subjects: what it is about: names, each with its digests by algorithm; the run itself when empty.
+    :param require: fail when the statement has to wait in the spool.
+    :param evidence_conn_id: id of the connection to the bucket.
+    :param vault_conn_id: id of the connection to Vault, whose transit key signs.
+    """
+
+    template_fields: Sequence[str] = (
+        "fields",
+        "evidence",
+        "subjects",
+        "evidence_conn_id",
+        "vault_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        predicate_type: str,
+        fields: Mapping[str, Any],
+        evidence: Mapping[str, Any] | None = None,
+        subjects: Mapping[str, Mapping[str, str]] | None = None,
+        require: bool = False,
+        evidence_conn_id: str = EvidenceHook.default_conn_name,
+        vault_conn_id: str = InterlockVaultHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.predicate_type = predicate_type
+        self.fields = fields
+        self.evidence = evidence
+        self.subjects = subjects
+        self.require = require
+        self.evidence_conn_id = evidence_conn_id
+        self.vault_conn_id = vault_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make the statement and record it."""
+        from interlock.evidence.statement import Subject
+
+        recorded = record(
+            context,
+            self.predicate_type,
+            fields=self.fields,
+            at=datetime.now(UTC),
+            evidence=self.evidence,
+            subjects=[Subject(name, digest) for name, digest in (self.subjects or {}).items()],
+            evidence_conn_id=self.evidence_conn_id,
+            vault_conn_id=self.vault_conn_id,
+        )
+        if self.require and recorded.where != "bucket":
+            raise AirflowException(
+                f"evidence is required, and statement {recorded.digest} waits in the spool: {recorded.reason}"
+            )
+        return asdict(recorded)
+
+
+def run_of(context: Context) -> Run:
+    """Return the DAG run that a task's context belongs to."""
+    from interlock.evidence.statement import Run
+
+    return Run(context["dag"].dag_id, context["run_id"])
+
+
+def record(
+    context: Context,
+    predicate_type: str,
+    *,
+    fields: Mapping[str, object],
+    at: datetime,
+    evidence: Mapping[str, object] | None = None,
+    subjects: Sequence[Subject] = (),
+    evidence_conn_id: str = EvidenceHook.default_conn_name,
+    vault_conn_id: str = InterlockVaultHook.default_conn_name,
+) -> Recorded:
+    """Record a statement about the run that `context` belongs to; for operators that act and then say so."""
+    from interlock.evidence.statement import make_statement
+
+    statement = make_statement(
+        predicate_type, run=run_of(context), fields=fields, at=at, evidence=evidence, subjects=subjects
+    )
+    writer = EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer
+    try:
+        return writer.record(statement)
+    finally:
+        writer.close()

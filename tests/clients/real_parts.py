@@ -1,0 +1,189 @@
+"""Start and end a real Vault (OpenBao) and a real S3 store with Object Lock (SeaweedFS) for tests.
+
+Both listen on free loopback ports, keep nothing, and are ended with their whole process group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import hvac
+import pytest
+import requests
+from botocore.config import Config
+
+BIN = Path(sys.executable).parent
+KEY = "interlock-statements"
+ACCESS, SECRET = "interlock-tests", "interlock-tests-secret"
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def until(what: str, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        if ready():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{what} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)
+
+
+@dataclass(frozen=True)
+class RunningVault:
+    address: str
+    unseal_key: str
+    root: Any
+
+    def seal(self) -> None:
+        self.root.sys.seal()
+
+    def unseal(self) -> None:
+        self.root.sys.submit_unseal_key(self.unseal_key)
+
+
+@contextlib.contextmanager
+def running_vault(folder: Path) -> Iterator[RunningVault]:
+    (port,) = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [
+                *(BIN / "bao", "server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"),
+                f"-dev-listen-address=127.0.0.1:{port}",
+            ],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until("bao", lambda: "Unseal Key: " in log.read_text() and listening(port), process, log)
+        root = hvac.Client(url=address, token="root", timeout=10)
+        prepare_vault(root)
+        yield RunningVault(address, log.read_text().split("Unseal Key: ")[1].split()[0], root)
+        root.adapter.close()
+    finally:
+        end_group(process)
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def prepare_vault(root: Any) -> None:
+    root.sys.enable_secrets_engine("transit")
+    root.secrets.transit.create_key(KEY, key_type="ed25519")
+    root.sys.enable_secrets_engine("kv", path="legacy", options={"version": "1"})
+    root.sys.create_or_update_policy(
+        "worker",
+        f'path "transit/sign/{KEY}" {{ capabilities = ["update"] }}\n'
+        f'path "transit/keys/{KEY}" {{ capabilities = ["read"] }}\n'
+        'path "secret/subkeys/*" { capabilities = ["read"] }\n'
+        'path "secret/metadata/*" { capabilities = ["read"] }\n'
+        'path "legacy/*" { capabilities = ["read"] }\n',
+    )
+    root.sys.enable_auth_method("approle")
+    root.auth.approle.create_or_update_approle("worker", token_policies=["worker"], token_ttl="1h")
+
+
+@contextlib.contextmanager
+def running_s3(folder: Path) -> Iterator[str]:
+    """Run a store; give its endpoint. `evidence` has Object Lock, `plain` has not."""
+    (folder / "data").mkdir()
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity()]}))
+    names = ("master.port", "volume.port", "filer.port", "s3.port")
+    ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], free_ports(8), strict=True))
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [
+                *(BIN / "weed", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}"),
+                *("-s3", f"-s3.config={folder / 's3.json'}", "-s3.ip.bind=127.0.0.1"),
+                *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+                *("-master.volumeSizeLimitMB=16", "-volume.max=64", "-master.telemetry=false"),
+                *(f"-{name}={port}" for name, port in ports.items()),
+            ],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+    try:
+        until("weed", lambda: answers(endpoint), process, log)
+        client = s3_client(endpoint)
+        client.create_bucket(Bucket="evidence", ObjectLockEnabledForBucket=True)
+        client.create_bucket(Bucket="plain")
+        until("a writable volume", lambda: writable(client), process, log)
+        client.close()
+        yield endpoint
+    finally:
+        end_group(process)
+
+
+def identity() -> dict[str, Any]:
+    actions = ["Admin", "Read", "Write", "List", "PutObjectRetention", "GetObjectRetention"]
+    return {
+        "name": "tests",
+        "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+        "actions": actions,
+    }
+
+
+def answers(endpoint: str) -> bool:
+    try:
+        return requests.get(endpoint, timeout=1).status_code in (200, 403)
+    except requests.RequestException:
+        return False
+
+
+def writable(client: Any) -> bool:
+    try:
+        for bucket in ("evidence", "plain"):
+            client.put_object(Bucket=bucket, Key="ready", Body=b"")
+    except Exception:
+        return False
+    return True
+
+
+def s3_client(endpoint: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS,
+        aws_secret_access_key=SECRET,
+        config=Config(s3={"addressing_style": "path"}),
+    )

@@ -156,6 +156,8 @@ def stop(state: State) -> int:
         return 0
     began = time.monotonic()
     supervisor.stop([part.name for part in reversed(all_parts())])
+    for part in all_parts():
+        part.tidy(state)
     print(f"Stopped in {time.monotonic() - began:.1f} s.")
     return 0
 

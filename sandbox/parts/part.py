@@ -53,6 +53,9 @@ class Part(ABC):
     def configure(self, state: State) -> None:  # noqa: B027 - nothing to do is a fair answer
         """Set up what lives inside the running part; raises PartError."""
 
+    def tidy(self, state: State) -> None:  # noqa: B027
+        """Remove what the ended programs leave outside the state folder."""
+
     def environment(self, state: State) -> Mapping[str, str]:
         """What a shell needs to use the part, for the state folder's `env` file."""
         return {}

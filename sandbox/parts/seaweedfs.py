@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import boto3
 import httpx
@@ -47,12 +48,17 @@ class SeaweedFS(Part):
         state.write_json(state.run / "s3.json", configuration)
 
     def programs(self, state: State) -> tuple[Program, ...]:
-        """One process with master, volume server, filer and S3 gateway."""
+        """One process with master, volume server, filer and S3 gateway.
+
+        At its end the filer waits 15 s for subscribers that are parts of the same process, so it is not
+        given that time: what was written is with the kernel by then.
+        """
         options = [
             f"-dir={state.data(self.name)}",
             f"-ip={HOST}",
             f"-ip.bind={HOST}",
             "-master.telemetry=false",
+            "-master.electionTimeout=1s",  # a lone master waits this long at every restart
             "-master.volumeSizeLimitMB=128",
             "-volume.max=0",
             "-volume.preStopSeconds=0",
@@ -72,7 +78,7 @@ class SeaweedFS(Part):
             "server",
             *options,
         )
-        return (Program(self.name, command, stop_seconds=15),)
+        return (Program(self.name, command, stop_seconds=3),)
 
     def ready(self, state: State) -> bool:
         """Whether the gateway answers."""
@@ -97,6 +103,12 @@ class SeaweedFS(Part):
             client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=lock)
         except ClientError as error:
             raise PartError(f"the bucket {BUCKET} cannot be set up: {error}") from error
+
+    def tidy(self, state: State) -> None:
+        """Remove the sockets, which it puts into /tmp under a name that cannot be changed."""
+        for server in _SERVERS:
+            port = state.port(f"weed-{server}-grpc")
+            Path(f"/tmp/seaweedfs-{server}-grpc-{port}.sock").unlink(missing_ok=True)
 
     def environment(self, state: State) -> Mapping[str, str]:
         """The administrator's credentials and the endpoint."""

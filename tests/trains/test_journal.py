@@ -99,13 +99,14 @@ def large(marker: str = "x") -> ServiceJournal:
 
 
 @given(journals)
+@settings(deadline=None)
 def test_a_service_journal_survives_its_secrets(journal: ServiceJournal) -> None:
     secrets = encode_service(RUN, journal, "interlock")
     assert decode_service(secrets, RUN, journal.service) == journal
 
 
 @given(journals, st.integers(1, 200))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_chunks_of_any_size_survive_in_any_order(journal: ServiceJournal, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_module, "CHUNK_BYTES", size)
@@ -113,6 +114,7 @@ def test_chunks_of_any_size_survive_in_any_order(journal: ServiceJournal, size: 
     assert decode_service(reversed(secrets), RUN, journal.service) == journal
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Head,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.manifest import Manifest
@@ -89,6 +89,7 @@ def test_times_are_written_in_utc_with_six_digits() -> None:
         micro_time(datetime(2026, 3, 1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([A, B, "c/c"]), st.booleans()), max_size=30))
 def test_each_holding_has_a_number_of_its_own_that_only_grows(steps: list[tuple[str, bool]]) -> None:
     lease, seen = NEVER, {0: ""}

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get
 from interlock.trains.journal import Mutation
-from interlock.trains.plan import FieldWrite
+from interlock.trains.plan import FieldConflict, FieldWrite
 from interlock.trains.rollback import (
     Decision,
     Standing,
@@ -76,9 +76,7 @@ def test_a_field_as_before_needs_nothing() -> None:
 def test_a_field_that_somebody_else_changed_is_left_and_named() -> None:
     step = restore(deployment("a:3"), mutation())
     assert step.patched is None
-    assert [str(conflict) for conflict in step.conflicts] == [
-        f"Deployment/a {IMAGE}: found a:3, expected a:2"
-    ]
+    assert step.conflicts == (FieldConflict(REF, IMAGE, "a:2", "a:3"),)
 
 
 def test_fields_are_restored_one_by_one() -> None:
@@ -104,7 +102,6 @@ def test_a_container_that_somebody_removed_is_a_conflict() -> None:
     live.raw["spec"]["template"]["spec"]["containers"].pop()
     (conflict,) = restore(live, mutation()).conflicts
     assert conflict.found is ABSENT
-    assert "found absent, expected a:2" in str(conflict)
 
 
 def test_a_field_that_can_no_longer_be_told_apart_is_a_conflict() -> None:
@@ -159,6 +156,7 @@ def test_what_was_created_and_then_changed_is_deleted() -> None:
 values = st.sampled_from(["1", "2", "3", ABSENT])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(values, values), min_size=1, max_size=4), st.data())
 def test_a_rollback_never_writes_a_field_that_somebody_else_changed(
     pairs: list[tuple[Any, Any]], data: st.DataObject

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -169,6 +171,22 @@ def test_a_bucket_without_object_lock_is_not_trusted_with_statements(parts: Part
     assert "Contents" not in s3.list_objects_v2(Bucket="plain", Prefix="statements/")
 
 
+def test_parts_that_accept_and_never_answer_hold_a_statement_up_no_longer_than_their_time_limit(
+    parts: Parts, run: Run
+) -> None:
+    assert parts.vault is not None
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        parts.store = StoreSettings("evidence", "a", "b", address, timeout=0.5)
+        writers = [parts.writer()]
+        parts.vault = replace(parts.vault, address=address, timeout=0.5)
+        writers.append(parts.writer())
+        for writer in writers:
+            begun = time.monotonic()
+            assert writer.record(statement(run)).where == "spool"
+            assert time.monotonic() - begun < 3
+
+
 def test_without_store_and_credentials_everything_waits(parts: Parts, run: Run) -> None:
     parts.vault = parts.store = None
     recorded = parts.writer().record(statement(run))
@@ -289,6 +307,16 @@ def test_a_seal_lists_the_statements_of_bucket_and_spool(parts: Parts, store: Ob
     )
     assert parts.writer().record(seal).where == "bucket"
     assert missing_from(seal.payload, [kept.digest]) == (waits.digest,)
+
+
+def test_a_spool_that_can_not_be_read_makes_a_run_incomplete(parts: Parts, run: Run) -> None:
+    kept = statement(run)
+    parts.writer().record(kept)
+    parts.writer(store=False).record(statement(run, "service-b"))
+    next(f for f in parts.folder.iterdir() if f.name[0].isdigit()).unlink()
+    found = parts.writer().of_run(run)
+    assert found.digests == (kept.digest,)
+    assert "gone before it was shipped" in found.incomplete_because
 
 
 def test_a_run_whose_store_is_away_is_known_to_be_incomplete(parts: Parts, run: Run) -> None:

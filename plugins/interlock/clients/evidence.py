@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
 from interlock.clients.object_store import ObjectStore, StoreConflict, StoreError
-from interlock.clients.spool import Spool
+from interlock.clients.spool import Spool, SpoolError
 from interlock.clients.vault import VaultClient, VaultError
 from interlock.evidence.envelope import Envelope, EnvelopeError, pae
 from interlock.evidence.redaction import rfc3339
@@ -177,14 +177,20 @@ class BucketWriter:
 
     def of_run(self, run: Run) -> RunStatements:
         """Return the digests of a run's statements in the bucket and in the spool."""
-        waiting = {w.digest for _, w in self._spool.waiting() if w.run_hash == run.hash}
+        found: set[str] = set()
+        reasons: list[str] = []
+        # The spool first: what is shipped between the two looks is then seen twice, not missed.
+        try:
+            found.update(w.digest for _, w in self._spool.waiting() if w.run_hash == run.hash)
+        except SpoolError as error:
+            reasons.append(f"the spool could not be read: {error}")
         prefix = statement_prefix(run.hash)
         try:
-            keys = set(self._some_store().keys(prefix))
+            keys = self._some_store().keys(prefix)
+            found.update(key.removeprefix(prefix).removesuffix(".json") for key in keys)
         except (StoreError, _MissingPartError) as error:
-            return RunStatements(tuple(sorted(waiting)), f"the store could not be listed: {error}")
-        kept = {key.removeprefix(prefix).removesuffix(".json") for key in keys}
-        return RunStatements(tuple(sorted(kept | waiting)))
+            reasons.append(f"the store could not be listed: {error}")
+        return RunStatements(tuple(sorted(found)), "; ".join(reasons))
 
     def _spooled(self, statement: Statement, signature: bytes | None, error: Exception) -> Recorded:
         log.warning("statement %s goes to the spool: %s", statement.digest, error)

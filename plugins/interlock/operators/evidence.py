@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -82,11 +83,45 @@ class EvidenceOperator(BaseOperator):
         return asdict(recorded)
 
 
+class ShipEvidenceOperator(BaseOperator):
+    """Carry what waits in the spool to the bucket; return `count`, `left` and `reason`.
+
+    :param fail_when_left: fail when statements still wait, so that somebody looks.
+    :param evidence_conn_id: id of the connection to the bucket.
+    :param vault_conn_id: id of the connection to Vault, whose transit key signs what was not signed yet.
+    """
+
+    template_fields: Sequence[str] = ("evidence_conn_id", "vault_conn_id")
+
+    def __init__(
+        self,
+        *,
+        fail_when_left: bool = True,
+        evidence_conn_id: str = EvidenceHook.default_conn_name,
+        vault_conn_id: str = InterlockVaultHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fail_when_left = fail_when_left
+        self.evidence_conn_id = evidence_conn_id
+        self.vault_conn_id = vault_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ship."""
+        with closing(EvidenceHook(self.evidence_conn_id, vault_conn_id=self.vault_conn_id).writer) as writer:
+            shipped = writer.ship()
+        if shipped.left and self.fail_when_left:
+            raise AirflowException(
+                f"{shipped.count} statements shipped, {shipped.left} still wait: {shipped.reason}"
+            )
+        return asdict(shipped)
+
+
 def run_of(context: Context) -> Run:
     """Return the DAG run that a task's context belongs to."""
     from interlock.evidence.statement import Run
 
-    return Run(context["dag"].dag_id, context["run_id"])
+    return Run(context["dag_run"].dag_id, context["dag_run"].run_id)
 
 
 def record(
@@ -106,8 +141,36 @@ def record(
     statement = make_statement(
         predicate_type, run=run_of(context), fields=fields, at=at, evidence=evidence, subjects=subjects
     )
-    writer = EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer
-    try:
+    with closing(EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer) as writer:
         return writer.record(statement)
-    finally:
-        writer.close()
+
+
+def seal(
+    context: Context,
+    *,
+    triggered_by: str,
+    approved_by: Sequence[str],
+    outcome: str,
+    at: datetime,
+    fields: Mapping[str, object] | None = None,
+    evidence_conn_id: str = EvidenceHook.default_conn_name,
+    vault_conn_id: str = InterlockVaultHook.default_conn_name,
+) -> Recorded:
+    """Record the seal of the run that `context` belongs to: the list of its statements, wherever they are."""
+    from interlock.evidence.seal import make_seal
+
+    run = run_of(context)
+    with closing(EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer) as writer:
+        found = writer.of_run(run)
+        return writer.record(
+            make_seal(
+                run=run,
+                statements=found.digests,
+                triggered_by=triggered_by,
+                approved_by=approved_by,
+                outcome=outcome,
+                at=at,
+                incomplete_because=found.incomplete_because,
+                fields=fields,
+            )
+        )

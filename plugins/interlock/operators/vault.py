@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,8 @@ class VaultSecretsOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Ask Vault about each path."""
         now = datetime.now(UTC)
-        client = InterlockVaultHook(self.vault_conn_id).client
-        try:
+        with closing(InterlockVaultHook(self.vault_conn_id).client) as client:
             found = [_described(client.secret(path), now) for path in self.paths]
-        finally:
-            client.close()
         if self.evidence_conn_id is not None:
             for facts in found:
                 record(

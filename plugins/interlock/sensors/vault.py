@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
@@ -41,21 +42,18 @@ class VaultSecretsSensor(BaseSensorOperator):
         """Return whether all secrets are there; log what is missing."""
         from interlock.clients.vault import SecretMissing, VaultUnavailable
 
-        client = InterlockVaultHook(self.vault_conn_id).client
         missing: list[str] = []
-        try:
+        with closing(InterlockVaultHook(self.vault_conn_id).client) as client:
             for path, keys in self.secrets.items():
                 try:
                     found = client.secret(path).keys
                 except SecretMissing:
                     missing.append(path)
-                    continue
-                missing += [f"{path}#{key}" for key in keys if key not in found]
-        except VaultUnavailable as error:
-            self.log.info("still waiting: %s", error)
-            return False
-        finally:
-            client.close()
+                except VaultUnavailable as error:
+                    self.log.info("still waiting: %s", error)
+                    return False
+                else:
+                    missing += [f"{path}#{key}" for key in keys if key not in found]
         if missing:
             self.log.info("still missing: %s", ", ".join(missing))
         return not missing

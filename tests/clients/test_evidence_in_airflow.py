@@ -1,0 +1,240 @@
+"""The hooks, operators and the sensor over the clients: connections in, results out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+
+from interlock.clients.object_store import ObjectStore, StoreSettings
+from interlock.clients.vault import VaultRefused, VaultSettings
+from interlock.evidence.envelope import Envelope
+from interlock.hooks.evidence import EvidenceHook, spool_folder, store_settings
+from interlock.hooks.vault import InterlockVaultHook
+from interlock.hooks.vault import vault_settings as settings_of
+from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, run_of, seal
+from interlock.operators.vault import VaultSecretsOperator
+from interlock.sensors.vault import VaultSecretsSensor
+from tests.clients.real_parts import RunningVault
+
+AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def connections(
+    vault: RunningVault,
+    vault_settings: VaultSettings,
+    store_settings: StoreSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> dict[str, Connection]:
+    host, port = vault.address.removeprefix("http://").split(":")
+    found = {
+        "interlock_vault": Connection(
+            conn_id="interlock_vault",
+            conn_type="vault",
+            host=host,
+            port=int(port),
+            schema="secret",
+            login=vault_settings.role_id,
+            password=vault_settings.secret_id,
+            extra=json.dumps({"auth_type": "approle"}),
+        ),
+        "interlock_evidence": Connection(
+            conn_id="interlock_evidence",
+            conn_type="aws",
+            login=store_settings.access_key,
+            password=store_settings.secret_key,
+            extra=json.dumps(
+                {
+                    "endpoint_url": store_settings.endpoint_url,
+                    "region_name": "us-east-1",
+                    "service_config": {"s3": {"bucket_name": "evidence"}},
+                }
+            ),
+        ),
+    }
+
+    def get(conn_id: str) -> Connection:
+        if conn_id not in found:
+            raise AirflowNotFoundException(conn_id)
+        return found[conn_id]
+
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get))
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "spool"))
+    return found
+
+
+@pytest.fixture
+def context() -> Any:
+    run = SimpleNamespace(dag_id="promotion_train__payments", run_id=f"manual__{uuid4().hex}")
+    return {"dag_run": run, "run_id": run.run_id}
+
+
+def connection(**settings: Any) -> Connection:
+    return Connection(conn_id="c", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({"conn_type": "vault", "host": "v", "port": 8300}, "http://v:8300"),
+        ({"conn_type": "vault", "host": "v"}, "http://v:8200"),
+        ({"conn_type": "vault", "host": "v", "extra": '{"use_tls": true}'}, "https://v:8200"),
+        ({"conn_type": "vault", "host": "https://v.example:8300"}, "https://v.example:8300"),
+        ({"conn_type": "vault", "host": "http://v", "port": 80}, "http://v:80"),
+    ],
+)
+def test_a_vault_connection_is_read_as_the_provider_reads_it(
+    settings: Mapping[str, Any], address: str
+) -> None:
+    assert settings_of(connection(**settings)).address == address
+
+
+def test_an_approle_and_a_token_come_from_the_fields_that_the_provider_uses() -> None:
+    approle = settings_of(
+        connection(conn_type="vault", host="v", schema="kv", login="role", password="secret")
+    )
+    assert (approle.role_id, approle.secret_id, approle.token, approle.mount) == (
+        "role",
+        "secret",
+        None,
+        "kv",
+    )
+    token = settings_of(connection(conn_type="vault", host="v", password="secret"))
+    assert (token.role_id, token.secret_id, token.token, token.mount) == (None, None, "secret", "secret")
+
+
+def test_an_authentication_that_is_not_supported_is_named() -> None:
+    with pytest.raises(ValueError, match="auth_type 'ldap'; Interlock uses 'approle' or 'token'"):
+        settings_of(connection(conn_type="vault", host="v", extra='{"auth_type": "ldap"}'))
+
+
+def test_an_evidence_connection_without_a_bucket_says_what_it_needs() -> None:
+    with pytest.raises(ValueError, match="bucket_name"):
+        store_settings(connection(conn_type="aws"))
+
+
+def test_the_spool_is_a_folder_of_airflows_home_unless_configured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AIRFLOW__INTERLOCK__SPOOL", raising=False)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    assert spool_folder() == tmp_path / "spool"
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "elsewhere"))
+    assert spool_folder() == tmp_path / "elsewhere"
+
+
+def test_the_hooks_test_their_connections(connections: dict[str, Connection], vault: RunningVault) -> None:
+    assert EvidenceHook().test_connection() == (True, "bucket evidence has Object Lock")
+    hook = InterlockVaultHook()
+    assert hook.test_connection()[0]
+    vault.seal()
+    assert hook.test_connection() == (False, "Vault is sealed")
+    hook.client.close()
+    del connections["interlock_evidence"]
+    assert EvidenceHook().test_connection() == (False, "there is no connection interlock_evidence")
+
+
+def test_the_operator_records_a_statement_about_its_run(
+    connections: dict[str, Connection], context: Any, store: ObjectStore
+) -> None:
+    operator = EvidenceOperator(
+        task_id="say",
+        predicate_type="verify",
+        fields={"service": "service-a"},
+        subjects={"a": {"sha256": "ab"}},
+    )
+    recorded = operator.execute(context)
+    assert recorded["where"] == "bucket"
+    said = json.loads(Envelope.from_json(store.get(recorded["key"])).payload)
+    assert said["predicate"]["run"]["run_id"] == context["run_id"]
+    assert said["subject"] == [{"name": "a", "digest": {"sha256": "ab"}}]
+
+
+def test_required_evidence_that_has_to_wait_fails_the_task_and_waits(
+    connections: dict[str, Connection], context: Any
+) -> None:
+    bucket = connections.pop("interlock_evidence")
+    operator = EvidenceOperator(task_id="say", predicate_type="verify", fields={}, require=True)
+    with pytest.raises(AirflowException, match="there is no store for evidence"):
+        operator.execute(context)
+    with pytest.raises(AirflowException, match="1 still wait: there is no store for evidence"):
+        ShipEvidenceOperator(task_id="ship").execute(context)
+    assert ShipEvidenceOperator(task_id="ship", fail_when_left=False).execute(context)["left"] == 1
+    connections["interlock_evidence"] = bucket
+    assert ShipEvidenceOperator(task_id="ship").execute(context) == {"count": 1, "left": 0, "reason": ""}
+
+
+def test_a_run_is_sealed_with_the_statements_that_were_recorded(
+    connections: dict[str, Connection], context: Any, store: ObjectStore
+) -> None:
+    digest = EvidenceOperator(task_id="say", predicate_type="verify", fields={}).execute(context)["digest"]
+    sealed = seal(context, triggered_by="ada", approved_by=["bo"], outcome="all-new", at=AT)
+    assert sealed.key.startswith(f"statements/{run_of(context).hash}/")
+    said = json.loads(Envelope.from_json(store.get(sealed.key)).payload)["predicate"]
+    assert (said["statements"], said["complete"]) == ([digest], True)
+
+
+def test_secrets_are_described_without_their_values_and_that_is_recorded(
+    connections: dict[str, Connection], context: Any, vault: RunningVault, store: ObjectStore
+) -> None:
+    vault.root.secrets.kv.v2.create_or_update_secret("payments/api", secret={"api_key": "the-value"})
+    operator = VaultSecretsOperator(
+        task_id="look", paths=["payments/api"], evidence_conn_id="interlock_evidence"
+    )
+    (found,) = operator.execute(context)
+    assert (found["keys"], found["version"]) == (["api_key"], 1)
+    assert 0 <= found["age_seconds"] < 60
+    assert "the-value" not in json.dumps(found)
+    (key,) = store.keys(f"statements/{run_of(context).hash}/")
+    said = json.loads(Envelope.from_json(store.get(key)).payload)["predicate"]
+    assert (said["keys"], said["dropped_fields"], said["redacted_values"]) == (["api_key"], 0, 0)
+
+
+def test_the_sensor_waits_for_paths_and_keys_and_for_a_sealed_vault(
+    connections: dict[str, Connection], context: Any, vault: RunningVault
+) -> None:
+    path = f"payments/{uuid4().hex}"
+    sensor = VaultSecretsSensor(task_id="wait", secrets={path: ["user", "password"]})
+    assert not sensor.poke(context)
+    vault.root.secrets.kv.v2.create_or_update_secret(path, secret={"user": "u"})
+    assert not sensor.poke(context)
+    vault.root.secrets.kv.v2.create_or_update_secret(path, secret={"user": "u", "password": "p"})
+    assert sensor.poke(context)
+    vault.seal()
+    assert not sensor.poke(context)
+
+
+def test_the_sensor_does_not_wait_for_credentials_to_become_right(
+    connections: dict[str, Connection], context: Any
+) -> None:
+    connections["interlock_vault"].password = "wrong"
+    with pytest.raises(VaultRefused):
+        VaultSecretsSensor(task_id="wait", secrets={"a": []}).poke(context)
+
+
+def test_parsing_a_dag_loads_no_client_library() -> None:
+    modules = "interlock.operators.vault, interlock.operators.evidence, interlock.sensors.vault"
+    code = (
+        f"import sys, {modules}; "
+        "print([m for m in ('boto3', 'botocore', 'hvac', 'kubernetes') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": "plugins"},
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]"

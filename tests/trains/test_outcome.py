@@ -349,7 +349,7 @@ def simulated(case: Case) -> tuple[Simulation, RunOutcome]:
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_a_service_moves_after_what_it_depends_on_and_goes_back_before_it(case: Case) -> None:
     run, _ = simulated(case)
     for moved in (run.promoted, run.taken_back[::-1]):
@@ -359,7 +359,7 @@ def test_a_service_moves_after_what_it_depends_on_and_goes_back_before_it(case: 
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_the_rollback_of_a_train_is_the_exact_reverse_of_its_promotion(case: Case) -> None:
     run, _ = simulated(replace(case, scope="train", irreversible=frozenset()))
     if run.decision.reason:
@@ -369,7 +369,7 @@ def test_the_rollback_of_a_train_is_the_exact_reverse_of_its_promotion(case: Cas
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_nothing_depends_on_a_service_that_went_back_and_is_still_new(case: Case) -> None:
     run, _ = simulated(replace(case, edits={}))
     still_new = set(run.promoted) - set(run.taken_back)
@@ -378,7 +378,7 @@ def test_nothing_depends_on_a_service_that_went_back_and_is_still_new(case: Case
 
 
 @given(cases)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_a_train_without_foreign_edits_ends_all_new_or_all_old(case: Case) -> None:
     run, outcome = simulated(replace(case, edits={}, scope="train", irreversible=frozenset()))
     event(outcome.state)
@@ -394,7 +394,7 @@ def test_a_train_without_foreign_edits_ends_all_new_or_all_old(case: Case) -> No
 
 
 @given(cases)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_a_run_ends_all_new_all_old_or_names_what_is_neither(case: Case) -> None:
     run, outcome = simulated(case)
     event(outcome.state)
@@ -420,7 +420,7 @@ def test_a_run_ends_all_new_all_old_or_names_what_is_neither(case: Case) -> None
 
 
 @given(cases)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_a_run_with_a_failure_is_all_new_only_where_nothing_that_moved_could_go_back(case: Case) -> None:
     run, outcome = simulated(case)
     if not run.decision.reason:
@@ -441,7 +441,7 @@ def test_a_run_with_a_failure_is_all_new_only_where_nothing_that_moved_could_go_
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_an_irreversible_release_that_moved_and_what_it_depends_on_stay(case: Case) -> None:
     run, _ = simulated(case)
     for name in case.irreversible & set(run.promoted):
@@ -449,7 +449,7 @@ def test_an_irreversible_release_that_moved_and_what_it_depends_on_stay(case: Ca
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_what_somebody_else_wrote_is_never_overwritten(case: Case) -> None:
     run, _ = simulated(replace(case, edit_during_rollback=False))
     for name, edit in case.edits.items():
@@ -465,7 +465,7 @@ def test_what_somebody_else_wrote_is_never_overwritten(case: Case) -> None:
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_a_rollback_that_is_run_again_changes_nothing(case: Case) -> None:
     run, first = simulated(case)
     after = dict(run.cluster)

@@ -12,14 +12,14 @@ LATER = READY + timedelta(seconds=5)
 END = READY + SOAK
 
 
-def deployment(available: int = 2) -> Manifest:
+def deployment(available: int = 2, replicas: int = 2) -> Manifest:
     return Manifest.of(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": "a", "namespace": "p", "uid": "w", "generation": 1},
             "spec": {
-                "replicas": 2,
+                "replicas": replicas,
                 "selector": {"matchLabels": {"app": "a"}},
                 "template": {"spec": {"containers": [{"name": "app", "image": "a:2"}]}},
             },
@@ -111,3 +111,36 @@ def test_a_replaced_pod_that_restarted_breaks_the_soak() -> None:
 
 def test_too_few_pods_of_the_new_revision_break_the_soak() -> None:
     assert "1 of 2 pods of Deployment a" in broken([pod("one", 1), pod("two", image="a:1")])
+
+
+def test_a_pod_that_is_no_longer_ready_breaks_the_soak() -> None:
+    assert "pod two is no longer ready" in broken([pod("one", 1), pod("two", ready=False)])
+
+
+def scaled(replicas: int, pods: list[Manifest]) -> object:
+    return hold(deployment(available=2, replicas=replicas), pods, READY, SOAK, LATER, BASE)
+
+
+def test_an_autoscaler_that_adds_a_pod_does_not_break_the_soak() -> None:
+    assert isinstance(scaled(3, [pod("one", 1), pod("two"), pod("three", ready=False)]), Holding)
+    assert isinstance(scaled(3, [pod("one", 1), pod("two")]), Holding)
+
+
+def test_an_autoscaler_that_takes_a_pod_does_not_break_the_soak() -> None:
+    assert isinstance(scaled(1, [pod("two")]), Holding)
+
+
+def test_while_replicas_change_the_pods_that_were_there_must_still_hold() -> None:
+    three = pod("three", ready=False)
+    assert isinstance(scaled(3, [pod("one", 2), pod("two"), three]), Broken)
+    assert isinstance(scaled(3, [pod("one", 1), pod("two", ready=False), three]), Broken)
+    assert isinstance(scaled(3, [pod("one", 1)]), Broken)
+
+
+def test_an_added_pod_that_cannot_start_breaks_the_soak() -> None:
+    crashing = pod("three", ready=False, reason="CrashLoopBackOff")
+    assert isinstance(scaled(3, [pod("one", 1), pod("two"), crashing]), Broken)
+
+
+def test_a_soak_that_saw_no_pod_at_its_start_never_holds() -> None:
+    assert isinstance(hold(deployment(), [], READY, SOAK, END, {}), Broken)

@@ -25,6 +25,21 @@ from interlock.trains.journal import Mutation
 from interlock.trains.order import in_order
 from interlock.trains.plan import FieldConflict
 
+__all__ = [
+    "Decision",
+    "Edges",
+    "FieldConflict",
+    "ObjectConflict",
+    "Restore",
+    "Scope",
+    "Standing",
+    "depends_on",
+    "restore",
+    "restore_all",
+    "rollback_order",
+    "to_take_back",
+]
+
 Edges = Mapping[str, Sequence[str]]
 """The services that each service comes after."""
 

@@ -3,7 +3,9 @@
 A soak starts when the rollout is complete (`ready_at`). Its first act is a `baseline`: how often
 each container had been restarted by then. From there on `hold` judges every new look at the workload
 and its pods. A release breaks its soak when the rollout is no longer complete, when a container
-restarts, or when a pod was replaced by one that isn't ready.
+restarts, or when a pod was replaced by one that isn't ready. A change of the number of replicas (an
+autoscaler's) leaves the rollout incomplete for a while; then the pods of the baseline must stay ready,
+as many of them as are still wanted.
 
 Pure: the time is passed in, and a baseline is plain JSON, so that a wait can be taken up again by
 another process.
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from interlock.manifest import Manifest
-from interlock.trains.rollout import Done, assess, failures, is_ready, new_pods, wanted
+from interlock.trains.rollout import Done, Failed, assess, failures, is_ready, new_pods, wanted
 from interlock.trains.view import maps, number, text
 
 Baseline = Mapping[str, Mapping[str, int]]
@@ -66,36 +68,42 @@ def hold(
         ready_at: when the rollout was seen complete, with a time zone.
         soak: how long the release must hold; zero asks for one look.
         now: the present, with a time zone.
-        baseline: what `baseline` returned at `ready_at`.
+        baseline: what `baseline` returned at `ready_at` for the pods of the new revision (`new_pods`).
     """
     pods = tuple(pods)
-    state = assess(workload)
-    if not isinstance(state, Done):
-        failing = [str(failure) for failure in failures(workload, pods)]
-        return Broken("; ".join([f"the rollout is no longer complete: {state.reason}", *failing]))
     current = new_pods(workload, pods)
-    reasons = [reason for pod in current if (reason := _broken(pod, baseline))]
+    state = assess(workload)
+    # Replicas may change meanwhile: an autoscaler's change is no fault of the release.
+    due, known = wanted(workload), len(baseline)
+    grown, shrunk = 0 < known < due, due < known
+    reasons = []
+    if not isinstance(state, Done) and (isinstance(state, Failed) or not (grown or shrunk)):
+        reasons.append(f"the rollout is no longer complete: {state.reason}")
+    reasons += [str(failure) for failure in failures(workload, pods)]
+    reasons += [reason for pod in current if (reason := _broken(pod, baseline, grown=grown))]
+    least = known if grown else due
+    if not reasons and len(current) < least:
+        what = f"pods of {workload.kind} {workload.name}"
+        reasons.append(f"{len(current)} of {least} {what} run the images of its template")
     if reasons:
         return Broken("; ".join(reasons))
-    if len(current) < wanted(workload):
-        return Broken(
-            f"{len(current)} of {wanted(workload)} pods of {workload.kind} {workload.name} "
-            "run the images of its template"
-        )
     until = ready_at + soak
     return Held() if now >= until else Holding(until)
 
 
-def _broken(pod: Manifest, baseline: Baseline) -> str | None:
+def _broken(pod: Manifest, baseline: Baseline, *, grown: bool) -> str | None:
     before = baseline.get(pod.uid)
     for container, restarts in _restarts(pod).items():
         more = restarts - (before or {}).get(container, 0)
         if more > 0:
             times = "once" if more == 1 else f"{more} times"
             return f"pod {pod.name}, container {container} restarted {times} during the soak"
-    if before is None and not is_ready(pod):
-        return f"pod {pod.name} replaced another during the soak and isn't ready"
-    return None
+    if is_ready(pod):
+        return None
+    if before is not None:
+        return f"pod {pod.name} is no longer ready"
+    # A pod that an autoscaler added may take its time.
+    return None if grown else f"pod {pod.name} replaced another during the soak and isn't ready"
 
 
 def _restarts(pod: Manifest) -> dict[str, int]:

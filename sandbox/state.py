@@ -79,6 +79,10 @@ class State:
             return inside
         return Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}-{self.key}"
 
+    @property
+    def _lock_file(self) -> Path:
+        return Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}-{self.key}.lock"
+
     def data(self, name: str) -> Path:
         """The data folder of the part `name`; not created."""
         return self.root / "data" / name
@@ -91,7 +95,8 @@ class State:
             raise PermissionError(f"{self.sockets} belongs to another user; remove it")
 
     def remove(self) -> None:
-        """Delete the folders with all they hold."""
+        """Delete the folders with all they hold; call with the lock held."""
+        self._lock_file.unlink(missing_ok=True)
         shutil.rmtree(self.sockets, ignore_errors=True)
         if self.root.exists():
             shutil.rmtree(self.root)
@@ -99,11 +104,13 @@ class State:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other sandbox commands off this folder; raises SandboxInUse."""
-        path = Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}-{self.key}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            # The one who held it may have removed it with all the rest.
+            if not os.path.samestat(os.fstat(descriptor), os.stat(self._lock_file)):
+                raise FileNotFoundError(self._lock_file)
+        except (BlockingIOError, FileNotFoundError) as error:
             raise SandboxInUse(f"another command works on {self.root}; wait for it to end") from error
         else:
             yield

@@ -28,7 +28,7 @@ class Airflow(Part):
     """Airflow's API server, scheduler, DAG processor and triggerer."""
 
     name = "airflow"
-    time_limit = 150.0
+    time_limit = 300.0
     ports = ("airflow",)
 
     def prepare(self, state: State, report: Report) -> None:

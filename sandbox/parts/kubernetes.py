@@ -164,7 +164,9 @@ class Kubernetes(Part):
         keys = certificates.folder(state)
         return {
             **self._component(state, "kube-controller-manager"),
-            "controllers": "*",
+            # The API server refuses the node's loopback addresses as endpoints, so these two could only
+            # fill the log; the node agent finds a service's pods by itself.
+            "controllers": "*,-endpoints-controller,-endpointslice-controller",
             "service-account-private-key-file": keys / "service-accounts.key",
             "root-ca-file": keys / "ca.crt",
             "use-service-account-credentials": "false",

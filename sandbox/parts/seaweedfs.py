@@ -107,8 +107,9 @@ class SeaweedFS(Part):
     def tidy(self, state: State) -> None:
         """Remove the sockets, which it puts into /tmp under a name that cannot be changed."""
         for server in _SERVERS:
-            port = state.port(f"weed-{server}-grpc")
-            Path(f"/tmp/seaweedfs-{server}-grpc-{port}.sock").unlink(missing_ok=True)
+            for kind in ("", "-grpc"):
+                name = f"seaweedfs-{server}{kind}-{state.port(f'weed-{server}{kind}')}.sock"
+                Path("/tmp", name).unlink(missing_ok=True)
 
     def environment(self, state: State) -> Mapping[str, str]:
         """The administrator's credentials and the endpoint."""

@@ -7,12 +7,13 @@ no kube-proxy: a program finds another service in `endpoints.json`, which the ag
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Collection
 from pathlib import Path
 
-_FIRST, _COUNT = 1, 200 * 254
+_COUNT = 200 * 254
 
 
 def _address(number: int) -> str:
@@ -34,7 +35,8 @@ class Addresses:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._next = _FIRST
+        # Two sandboxes on one machine share the network, so each begins at a place of its own.
+        self._next = int(hashlib.sha256(str(path.resolve()).encode()).hexdigest(), 16) % _COUNT
         self._of: dict[str, str] = {}
         self._changed = False
         if path.exists():
@@ -47,7 +49,7 @@ class Addresses:
         if not address:
             taken = set(self._of.values())
             for _ in range(_COUNT):
-                address, self._next = _address(self._next), self._next % _COUNT + 1
+                address, self._next = _address(self._next), (self._next + 1) % _COUNT
                 if address not in taken:
                     break
         if self._of.get(uid) != address:

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+_FIRST_AFTER = 0.3
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -132,7 +134,8 @@ async def follow(probe: Probe, ip: str, observe: Callable[[Tally, Result], None]
         observe: Called after each request with the tally and the result.
     """
     tally = Tally.initial(probe.kind)
-    await asyncio.sleep(probe.initial_delay)
+    # The program needs a moment to listen; without it every start would begin with a failed probe.
+    await asyncio.sleep(max(probe.initial_delay, _FIRST_AFTER))
     while True:
         result = await request(probe, ip)
         tally = tally.observe(result.ok, probe)

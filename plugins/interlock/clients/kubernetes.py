@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,6 +30,8 @@ from lightkube.config.kubeconfig import KubeConfig
 from interlock.manifest import Manifest, ObjectRef
 
 FIELD_MANAGER = "interlock"
+# One line a request is noise in a task's log.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 

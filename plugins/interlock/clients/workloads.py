@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.clients.journal import JournalStore, Written
-from interlock.clients.kubernetes import FIELD_MANAGER, Conflict, KubernetesClient
+from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest
 from interlock.trains.entries import Mutation
 from interlock.trains.fields import ABSENT, put
@@ -218,9 +218,18 @@ async def _write(client: KubernetesClient, live: Manifest, writes: tuple[FieldWr
     }
     for write in writes:
         wanted = put(wanted, write.path, write.after)
-    # The plan lists who owns each field; ownership is taken only from those.
-    force = any(write.owner not in (None, FIELD_MANAGER) for write in writes)
-    return await client.apply(Manifest.of(wanted), force=force)
+    # The plan lists who owns each field; ownership is taken only from those. "Ours" counts too: what a
+    # rollback restored is owned by our updates, which server-side apply takes for somebody else.
+    force = any(write.owner is not None for write in writes)
+    try:
+        return await client.apply(Manifest.of(wanted), force=force)
+    except Conflict as error:
+        if "Apply failed with" in str(error):
+            raise Refused(
+                f"{live.ref}: somebody took over a field since the plan was made: {error}. "
+                "Clear the task `plan` to plan anew"
+            ) from None
+        raise
 
 
 def as_written(change: Change, live: Manifest) -> bool:

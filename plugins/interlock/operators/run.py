@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,7 @@ class Run:
 
     def needs_fence(self, ti: Any, service: str) -> int:
         """The transitions of the service's lock, or a refusal that says what to clear."""
-        fences = ti.xcom_pull(task_ids="lock", key=FENCES_KEY) or {}
+        fences = pulled(ti, "lock", FENCES_KEY)
         if service not in fences:
             raise AirflowFailException(
                 f"this run holds no lock of {service}: clear the task `lock` with all that follows"
@@ -119,3 +120,9 @@ class Run:
                     f"`{task}` of this run has begun, so nothing moves any more: "
                     "clear the task `lock` with all that follows to start over"
                 )
+
+
+def pulled(ti: Any, task_id: str, key: str) -> dict[str, Any]:
+    """An XCom that is an object; empty if there is none. What a trigger pushed arrives as JSON text."""
+    value = ti.xcom_pull(task_ids=task_id, key=key)
+    return (json.loads(value) if isinstance(value, str) else value) or {}

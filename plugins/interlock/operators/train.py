@@ -17,7 +17,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.operators.run import FENCES_KEY, PLAN_KEY, Run
+from interlock.operators.run import FENCES_KEY, PLAN_KEY, Run, pulled
 from interlock.project import environments_file, train_file
 from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import Head, ServiceJournal
@@ -261,7 +261,7 @@ class VerifyOperator(ServiceOperator):
         if not change.writes:
             self.log.info("%s was live before this train: nothing to verify", self.service)
             return
-        rollout = context["ti"].xcom_pull(task_ids=f"{self.service}.promote", key="rollout") or {}
+        rollout = pulled(context["ti"], f"{self.service}.promote", "rollout")
         generation = asyncio.run(self._look(run, change))
         if "ready_at" not in rollout:
             raise AirflowFailException(

@@ -92,7 +92,7 @@ def _wait(
         for status in statuses:
             if status.gave_up:
                 raise PartError(
-                    f"{status.name} ended again and again", f"Look into {state.log}/{status.name}.log"
+                    f"{status.name} ended again and again", f"Look into {state.log}/{status.name}.log."
                 )
         try:
             if all(status.running for status in statuses) and part.ready(state):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from sandbox.state import HOST, SandboxInUse, State
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
+def state(tmp_path: Path) -> Iterator[State]:
     made = State(tmp_path / "sandbox")
     made.create()
-    return made
+    yield made
+    made.remove()
 
 
 def test_a_port_stays_the_same_for_a_later_start(state: State) -> None:

@@ -122,11 +122,16 @@ class LogsServer:
                 "Connection: close\r\n\r\n".encode()
             )
             async for part in parts:
+                if reader.at_eof() or writer.is_closing():
+                    break
+                if not part:
+                    continue
                 writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
                 await writer.drain()
             writer.write(b"0\r\n\r\n")
             await writer.drain()
-        except (OSError, TimeoutError, ValueError):
+        except (OSError, TimeoutError, ValueError, asyncio.CancelledError):
+            # Cancelled only at the end of the agent: the connection is all there is to give up.
             pass
         finally:
             writer.close()
@@ -167,5 +172,5 @@ class LogsServer:
             await asyncio.sleep(_FOLLOW_EVERY)
             more = read_from(file, offset)
             offset += len(more)
-            if more:
-                yield more
+            # An empty part makes a caller that has gone away be noticed.
+            yield more

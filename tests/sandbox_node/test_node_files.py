@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 from sandbox.node.addresses import Addresses, Endpoints
-from sandbox.node.logs_server import find_log, tail
+from sandbox.node.logs_server import LogsServer, find_log, tail, tls_context
 from sandbox.node.processes import Exit, Process, end_leftovers
 
 SLEEP = [sys.executable, "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -112,3 +113,24 @@ def test_the_tail_is_the_last_lines() -> None:
     assert tail(b"a\nb\nc\n", 2) == b"b\nc\n"
     assert tail(b"a\nb", 0) == b""
     assert tail(b"a\nb", None) == b"a\nb"
+
+
+async def test_a_followed_log_goes_on_until_its_reader_leaves(tmp_path: Path) -> None:
+    log = tmp_path / "n_p_u" / "app" / "0.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("one\ntwo\n")
+    server = await LogsServer(tmp_path).start(tls_context(tmp_path, "node", None), 0)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    async with server, asyncio.timeout(10):
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+        writer.write(b"GET /containerLogs/n/p/app?tailLines=1&follow=true HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"two\n" in await reader.readuntil(b"two\n")
+        with log.open("a") as more:
+            more.write("three\n")
+        assert b"one" not in await reader.readuntil(b"three\n")
+        before = len(asyncio.all_tasks())
+        writer.close()
+        while len(asyncio.all_tasks()) >= before:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

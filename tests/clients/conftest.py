@@ -11,6 +11,9 @@ from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultClient, VaultSettings
 from tests.clients.real_parts import ACCESS, SECRET, RunningVault, running_s3, running_vault, s3_client
 
+PATIENT = 30.0
+"""Seconds that a part may take on a busy machine; the tests of the time limits set their own."""
+
 
 @pytest.fixture(scope="session")
 def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVault]:
@@ -37,7 +40,7 @@ def vault_settings(vault_server: RunningVault) -> VaultSettings:
     root = vault_server.root
     role_id = root.auth.approle.read_role_id("worker")["data"]["role_id"]
     secret_id = root.auth.approle.generate_secret_id("worker")["data"]["secret_id"]
-    return VaultSettings(vault_server.address, role_id=role_id, secret_id=secret_id)
+    return VaultSettings(vault_server.address, role_id=role_id, secret_id=secret_id, timeout=PATIENT)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def vault_client(vault: RunningVault, vault_settings: VaultSettings) -> Iterator
 
 @pytest.fixture
 def store_settings(s3_server: str) -> StoreSettings:
-    return StoreSettings("evidence", ACCESS, SECRET, s3_server)
+    return StoreSettings("evidence", ACCESS, SECRET, s3_server, timeout=PATIENT)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.operators.run import FENCES_KEY, PLAN_KEY, Run, pulled
+from interlock.operators.train_evidence import tell, tell_plan, writes_of
 from interlock.project import environments_file, train_file
 from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import Head, ServiceJournal
@@ -84,7 +86,7 @@ class PlanOperator(TrainOperator, SkipMixin):
             config = parse_run_config(train, environments, given)
         except RunConfigError as error:
             raise AirflowFailException(str(error)) from None
-        run = Run.of(self.train, context)
+        run = replace(Run.of(self.train, context), environment=config.environment)
 
         async def read() -> dict[str, Manifest | None]:
             async with run.client() as client:
@@ -106,6 +108,7 @@ class PlanOperator(TrainOperator, SkipMixin):
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan.to_json())
         ti.xcom_push(key="text", value=render(plan))
+        tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=config.dry_run)
         off = [s.name for s in train.services if config.dry_run or s.name not in config.board]
         skipped = [task for task in self.get_direct_relatives() if task.task_id.split(".")[0] in off]
         if config.dry_run:
@@ -189,6 +192,8 @@ class PreflightOperator(ServiceOperator):
                     )
 
         asyncio.run(look())
+        said = {"service": self.service, "ref": str(change.ref), "plan_hash": run.needs_plan().hash}
+        tell(context, run, "preflight", {**said, "passed": True}, log=self.log)
 
 
 class PromoteOperator(ServiceOperator):
@@ -205,6 +210,17 @@ class PromoteOperator(ServiceOperator):
             self.log.info("%s is live already: nothing to do", self.service)
             return
         generation = asyncio.run(self._act(run, change, fence))
+        deadline = datetime.now(UTC) + run.train.service(self.service).deadline
+        said = {
+            "service": self.service,
+            "ref": str(change.ref),
+            "plan_hash": run.needs_plan().hash,
+            "transitions": fence,
+            "writes": writes_of(change),
+            "after_generation": generation,
+            "outcome": "written",
+        }
+        tell(context, run, "promote", said, log=self.log)
         service = run.train.service(self.service)
         from interlock.triggers.kubernetes import RolloutTrigger
 
@@ -217,7 +233,7 @@ class PromoteOperator(ServiceOperator):
                 generation=generation,
                 journal=run.head,
                 journal_namespace=run.environment.journal_namespace,
-                deadline=(datetime.now(UTC) + service.deadline).isoformat(),
+                deadline=deadline.isoformat(),
             ),
             method_name="execute_complete",
         )
@@ -267,6 +283,17 @@ class VerifyOperator(ServiceOperator):
             raise AirflowFailException(
                 f"{self.service} was not promoted: clear the task `{self.service}.promote`"
             )
+        # The wait for the rollout ended in the triggerer; its record is made here.
+        said = {
+            "service": self.service,
+            "ref": str(change.ref),
+            "plan_hash": run.needs_plan().hash,
+            "after_generation": generation,
+            "outcome": "complete",
+            "reason": str(rollout.get("reason") or ""),
+            "ended_at": rollout["ready_at"],
+        }
+        tell(context, run, "promote", said, log=self.log)
         service = run.train.service(self.service)
         from interlock.triggers.kubernetes import SoakTrigger
 

@@ -15,12 +15,14 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from interlock.operators.run import Run
 from interlock.operators.train import ServiceOperator, TrainOperator
+from interlock.operators.train_evidence import tell, tell_end
 from interlock.trains import outcome
 from interlock.trains.entries import ServiceJournal
 from interlock.trains.rollback import Standing, to_take_back
 
 if TYPE_CHECKING:
     from interlock.clients.journal import JournalStore, Written
+    from interlock.clients.workloads import TakenBack
     from interlock.manifest import Manifest, ObjectRef
     from interlock.trains.entries import Head
     from interlock.trains.plan import Plan
@@ -107,7 +109,15 @@ class RollbackOperator(ServiceOperator):
         """Restore from the journal, then defer; the wait ends the task."""
         run = Run.of(self.train, context)
         service = run.train.service(self.service)
-        generation = asyncio.run(self._act(run))
+        done = asyncio.run(self._act(run))
+        said = {
+            "service": self.service,
+            "outcome": "restored",
+            "whole": not done.conflicts,
+            "restored": [{"path": path} for path in done.restored],
+            "conflicts": [{"path": str(conflict)} for conflict in done.conflicts],
+        }
+        tell(context, run, "rollback", said, log=self.log)
         from interlock.triggers.kubernetes import RolloutTrigger
 
         self.defer(
@@ -116,14 +126,14 @@ class RollbackOperator(ServiceOperator):
                 namespace=run.environment.namespace,
                 kind=service.kind,
                 name=service.workload,
-                generation=generation,
+                generation=done.generation,
                 deadline=(datetime.now(UTC) + service.deadline).isoformat(),
                 heed_stop=False,
             ),
             method_name="execute_complete",
         )
 
-    async def _act(self, run: Run) -> int:
+    async def _act(self, run: Run) -> TakenBack:
         from interlock.clients.journal import JournalStore
         from interlock.clients.workloads import Refused, take_back
 
@@ -143,7 +153,7 @@ class RollbackOperator(ServiceOperator):
             self.log.info("restored %s", field)
         for conflict in done.conflicts:
             self.log.error("left as it is, since somebody else changed it: %s", conflict)
-        return done.generation
+        return done
 
 
 class CloseOperator(TrainOperator):
@@ -160,6 +170,7 @@ class CloseOperator(TrainOperator):
         if verdict is None:
             self.log.info("nothing was to move: the plan was all")
             return
+        tell_end(context, run, run.plan, verdict, log=self.log)
         if not verdict.succeeded:
             raise AirflowFailException(verdict.text)
         self.log.info("%s", verdict.text)

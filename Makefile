@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SANDBOX := PYTHONPATH=. $(BIN)/python -m sandbox
 
-.PHONY: help env lock check test sandbox status stop clean
+.PHONY: help env lock check test demo sandbox status stop clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ check: $(READY) ## Format, lint, types, import contracts, unit and DAG tests (un
 
 test: $(READY) ## The whole suite, in a sandbox of its own
 	$(BIN)/pytest tests
+
+demo: $(READY) ## Bring the sandbox up, then run two trains: one arrives, one goes back
+	$(SANDBOX) up
+	$(SANDBOX) demo
 
 sandbox: $(READY) ## Bring the sandbox up (Kubernetes, Vault, S3, Airflow), without the demo
 	$(SANDBOX) up

@@ -1,4 +1,4 @@
-"""The sandbox's command line: `python -m sandbox up|status|stop|clean`."""
+"""The sandbox's command line: `python -m sandbox up|demo|status|stop|clean`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import httpx
 
 from sandbox import binaries
+from sandbox.demo import demo
 from sandbox.parts import all_parts
 from sandbox.parts.part import Part, PartError
 from sandbox.state import SandboxInUse, State
@@ -173,7 +174,7 @@ def clean(state: State) -> int:
     return code
 
 
-_COMMANDS = {"up": up, "status": status, "stop": stop, "clean": clean}
+_COMMANDS = {"up": up, "demo": demo, "status": status, "stop": stop, "clean": clean}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,8 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
     state = State.from_environment()
     os.umask(0o077)
     try:
-        if options.command == "status":
-            return status(state)
+        if options.command in ("demo", "status"):
+            return _COMMANDS[options.command](state)
         with state.lock():
             return _COMMANDS[options.command](state)
     except (SandboxInUse, SupervisorError, PermissionError) as error:

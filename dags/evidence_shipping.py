@@ -1,0 +1,21 @@
+"""Carries statements that wait in the spool to the store: every five minutes, and whenever somebody triggers it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from interlock.operators.evidence import ShipEvidenceOperator
+
+with DAG(
+    dag_id="evidence_shipping",
+    description="Deliver what waits in the evidence spool",
+    schedule=timedelta(minutes=5),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["interlock", "evidence"],
+    doc_md=__doc__,
+) as dag:
+    ShipEvidenceOperator(task_id="ship")

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ import httpx
 from sandbox.parts import kubernetes
 from sandbox.parts.airflow import USER
 from sandbox.state import State
+from sandbox.train_api import TrainApi
 
 DAG = "promotion_train__payments"
 NAMESPACE = "payments"
@@ -45,76 +45,6 @@ class DemoError(Exception):
     def __init__(self, text: str, log: str) -> None:
         super().__init__(text)
         self.log = log
-
-
-class Api:
-    """Airflow's REST API, as the sandbox's user; a context manager."""
-
-    def __init__(self, url: str, user: str, password: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
-        self._login = {"username": user, "password": password}
-
-    def __enter__(self) -> Api:
-        token = self._send("POST", "/auth/token", self._login)["access_token"]
-        self._http.headers["Authorization"] = f"Bearer {token}"
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.close()
-
-    def dag(self) -> dict[str, Any] | None:
-        """The train's DAG; None while Airflow has not read it."""
-        try:
-            return self._send("GET", f"/api/v2/dags/{DAG}")
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code == httpx.codes.NOT_FOUND:
-                return None
-            raise
-
-    def trigger(self, run_id: str, conf: Mapping[str, str]) -> None:
-        """Start a run."""
-        body = {"dag_run_id": run_id, "conf": conf, "logical_date": None}
-        self._send("POST", f"/api/v2/dags/{DAG}/dagRuns", body)
-
-    def run_state(self, run_id: str) -> str:
-        """The state of a run."""
-        return str(self._send("GET", f"/api/v2/dags/{DAG}/dagRuns/{run_id}")["state"])
-
-    def live_runs(self) -> list[str]:
-        """The ids of the runs that have not ended."""
-        answer = self._send("GET", f"/api/v2/dags/{DAG}/dagRuns?state=running&state=queued")
-        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
-
-    def tasks(self, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of a run, in the order of their starts."""
-        answer = self._send("GET", f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances?limit=100")
-        tasks: list[dict[str, Any]] = answer["task_instances"]
-        return sorted(tasks, key=lambda task: task["start_date"] or "z")
-
-    def reason(self, run_id: str, task: Mapping[str, Any]) -> str:
-        """Why a task failed: the last exception in its log, or else the last error."""
-        path = (
-            f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
-        )
-        try:
-            content = self._send("GET", path).get("content")
-        except httpx.HTTPError as error:
-            return f"(its log can't be read: {error})"
-        if not isinstance(content, list):
-            return ""
-        errors = [event for event in content if isinstance(event, dict) and event.get("level") == "error"]
-        for event in reversed(errors):
-            if details := event.get("error_detail"):
-                return str(details[0].get("exc_value") or details[0].get("exc_type"))
-        return str(errors[-1].get("event")) if errors else ""
-
-    def _send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        answer = self._http.request(method, path, json=body, headers={"Accept": "application/json"})
-        answer.raise_for_status()
-        value: dict[str, Any] = answer.json()
-        return value
 
 
 @dataclass(frozen=True)
@@ -143,7 +73,7 @@ def demo(state: State) -> int:
     url = state.url("airflow")
     runs: list[str] = []
     try:
-        with Api(url, USER, password) as api:
+        with TrainApi(url, USER, password, DAG) as api:
             _wait_for_dag(api)
             _wait_for_others(api)
             ok = _arrives(api, state, runs) and _goes_back(api, state, runs)
@@ -190,7 +120,7 @@ def _complete(deployment: Mapping[str, Any]) -> bool:
     )
 
 
-def _arrives(api: Api, state: State, runs: list[str]) -> bool:
+def _arrives(api: TrainApi, state: State, runs: list[str]) -> bool:
     before = live_releases(state)
     wanted = {service: next_good(before[service]) for service in SERVICES}
     print("\nTrain 1: a good release of each service. It has to arrive.", flush=True)
@@ -200,7 +130,7 @@ def _arrives(api: Api, state: State, runs: list[str]) -> bool:
     return _judge(outcome, "success", after, wanted, {})
 
 
-def _goes_back(api: Api, state: State, runs: list[str]) -> bool:
+def _goes_back(api: TrainApi, state: State, runs: list[str]) -> bool:
     before = live_releases(state)
     wanted = {service: next_good(before[service]) for service in SERVICES} | {"service-c": CRASHES}
     print("\nTrain 2: service-c crashes at its start. All three services have to go back.", flush=True)
@@ -210,7 +140,7 @@ def _goes_back(api: Api, state: State, runs: list[str]) -> bool:
     return _judge(outcome, "failed", after, before, _WENT_BACK)
 
 
-def _ride(api: Api, name: str, conf: dict[str, str], runs: list[str]) -> Outcome:
+def _ride(api: TrainApi, name: str, conf: dict[str, str], runs: list[str]) -> Outcome:
     """Trigger a train and follow it to its end."""
     run_id = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     print(f"  {', '.join(f'{service} → {release}' for service, release in conf.items())}", flush=True)
@@ -278,7 +208,7 @@ def _table(
         print(f"  {name:<12}{before[name]:<14}{wanted[name]:<16}{after[name]:<14}{verdict}")
 
 
-def _wait_for_dag(api: Api) -> None:
+def _wait_for_dag(api: TrainApi) -> None:
     """Wait until Airflow has read the train's file."""
     found = _until(api.dag, _DAG_SECONDS)
     if found is None:
@@ -289,7 +219,7 @@ def _wait_for_dag(api: Api) -> None:
         raise DemoError(f"{DAG} is paused; unpause it in the UI", "airflow-scheduler.log")
 
 
-def _wait_for_others(api: Api) -> None:
+def _wait_for_others(api: TrainApi) -> None:
     """Wait until no other run of the train is under way: what it moves would void the demo's plan."""
     if not (others := api.live_runs()):
         return

@@ -1,0 +1,25 @@
+"""Finds trains whose run was deleted or has ended with its journal open, and takes back what they moved.
+
+Every two minutes. A run that is alive is left alone, also where its DAG is paused; one that is open for a day
+is named in the log.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from interlock.operators.watchdog import WatchdogOperator
+
+with DAG(
+    dag_id="train_watchdog",
+    description="Take back what trains without a live run have moved",
+    schedule=timedelta(minutes=2),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["interlock", "train"],
+    doc_md=__doc__,
+) as dag:
+    WatchdogOperator(task_id="watch", old=timedelta(days=1))

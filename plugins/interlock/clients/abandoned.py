@@ -1,0 +1,136 @@
+"""Runs that can no longer end themselves: what they moved goes back, and their locks are given up.
+
+A train's own tasks take it back. A run that was deleted, or that ended without its `close`, has none that
+could: its journal stays open. What is done here follows from the journal alone, in the reverse of the plan's
+order, and is safe to repeat.
+
+One Airflow to a journal namespace: to another one, this one's runs would look deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from interlock.clients import locks
+from interlock.clients.journal import JournalStore, Written
+from interlock.clients.kubernetes import Conflict, KubernetesClient
+from interlock.clients.workloads import Refused, take_back
+from interlock.trains.entries import Head, head_name, run_hash
+from interlock.trains.lock import holder_in, holder_of
+from interlock.trains.model import Environment
+from interlock.trains.plan import Plan
+
+BY = "train_watchdog"
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one environment has of runs: the open journals, and the holders of locks."""
+
+    heads: tuple[Head, ...]
+    holders: tuple[str, ...]
+
+
+@dataclass
+class Ended:
+    """What was done for one run.
+
+    Attributes:
+        did: each thing that was done, as text.
+        not_whole: each service that isn't as before, and why.
+    """
+
+    did: list[str] = field(default_factory=list)
+    not_whole: list[str] = field(default_factory=list)
+
+
+def run_of(holder: str) -> tuple[str, str] | None:
+    """The DAG id and run id in a holder's name; None if it isn't a run."""
+    dag_id, slash, run_id = holder.partition("/")
+    return (dag_id, run_id) if dag_id and slash and run_id else None
+
+
+async def look(client: KubernetesClient, environment: Environment) -> Found:
+    """The environment's open journals, and who holds locks."""
+    heads = await JournalStore(client, environment.journal_namespace).open_heads()
+    leases = await locks.all_held(client, environment.journal_namespace)
+    return Found(
+        tuple(head for head in heads if head.environment == environment.name),
+        tuple(sorted({holder_in(lease) for lease in leases})),
+    )
+
+
+async def end_run(
+    client: KubernetesClient, environment: Environment, head: Head, why: str, now: datetime
+) -> Ended:
+    """Stop the run's line, take back what it moved, close its journal, release its locks.
+
+    Raises:
+        KubernetesError: the API server refused or is away; the journal stays open, so this can be repeated.
+    """
+    store = JournalStore(client, environment.journal_namespace)
+    done = Ended()
+    await store.stop(head_name(head.run), by=BY, why=why, now=now)
+    done.did.append(f"raised the stop flag: {why}")
+    order = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
+    # First nothing may begin any more, then everything goes back.
+    for service in order:
+        await _seal(store, head.run, service, why)
+    for service in reversed(order):
+        await _back(client, store, head.run, service, done)
+    await store.close(head.run)
+    done.did.append("closed the journal")
+    holder = holder_of(head.dag_id, head.run_id)
+    for lease in await locks.release_all(client, environment.journal_namespace, holder, now):
+        done.did.append(f"released {lease}")
+    return done
+
+
+async def release_left(
+    client: KubernetesClient, environment: Environment, holders: Iterable[str], now: datetime
+) -> list[str]:
+    """Release what runs that ended still hold, where their journal is closed or was never opened."""
+    store = JournalStore(client, environment.journal_namespace)
+    released = []
+    for holder in holders:
+        run = run_of(holder)
+        if run is None:
+            continue
+        head = await store.head(run_hash(*run))
+        if head is None or head.closed:
+            names = await locks.release_all(client, environment.journal_namespace, holder, now)
+            released += [f"{name}, held by {holder}" for name in names]
+    return released
+
+
+async def _seal(store: JournalStore, run: str, service: str, why: str) -> None:
+    for _ in range(ATTEMPTS):
+        written = await store.service(run, service)
+        if written.journal.moved or written.journal.outcome is not None:
+            return
+        ended = written.journal.ended("failed", f"it did not move: {why}")
+        try:
+            await store.write(run, Written(ended, written.version))
+        except Conflict:
+            continue
+        return
+    raise Conflict(f"the journal of {service} changed {ATTEMPTS} times while it was being ended")
+
+
+async def _back(client: KubernetesClient, store: JournalStore, run: str, service: str, done: Ended) -> None:
+    written = await store.service(run, service)
+    if not written.journal.moved:
+        return
+    transitions = written.journal.mutations[-1].transitions
+    try:
+        taken = await take_back(client, store, run, written, transitions=transitions)
+    except Refused as refused:
+        ended = written.journal.ended("not-whole", str(refused))
+        await store.write(run, Written(ended, written.version))
+        done.not_whole.append(f"{service}: {refused}")
+        return
+    done.did += [f"{service}: restored {path}" for path in taken.restored]
+    done.not_whole += [f"{service}: {conflict}" for conflict in taken.conflicts]

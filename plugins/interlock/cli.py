@@ -1,0 +1,249 @@
+"""The command `interlock`: look at runs and locks, stop a line, free a lock, try what Interlock needs.
+
+It reads Airflow's connections from the environment (AIRFLOW_CONN_…) and needs no Airflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from interlock.clients.journal import JournalStore
+from interlock.clients.kubernetes import Conflict, KubernetesClient, KubernetesError
+from interlock.clients.locks import all_held
+from interlock.connections import ConnectionMissing, connection, kubernetes_client
+from interlock.manifest import Manifest, ObjectRef
+from interlock.project import environments_file, include
+from interlock.trains import lock
+from interlock.trains.entries import Head, ServiceJournal, run_hash
+from interlock.trains.model import Environment, TrainFileError, load_environments
+from interlock.trains.plan import Plan
+from interlock.trains.view import text
+
+ATTEMPTS = 10
+
+
+class Refusal(Exception):
+    """What was asked for isn't done; the message says why."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    asked = _parser().parse_args(argv)
+    try:
+        environment = _environment(asked.environment)
+        if asked.command == "doctor":
+            return _doctor(environment)
+        return asyncio.run(_with_client(asked, environment))
+    except (Refusal, ConnectionMissing, KubernetesError, TrainFileError, OSError) as error:
+        print(f"interlock: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="interlock", description=__doc__.splitlines()[0])
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--environment", metavar="NAME", help="of include/environments.yaml; default: its first"
+    )
+    who = argparse.ArgumentParser(add_help=False)
+    who.add_argument("--by", required=True, type=_words, help="who does this")
+    who.add_argument("--reason", required=True, type=_words, help="why")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, parents: list[argparse.ArgumentParser], told: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, parents=parents, help=told, description=told)
+
+    add("status", [common], "show open journals, held locks and waiting evidence")
+    stop = add("stop", [common, who], "stop the line of an open run: its train goes back")
+    stop.add_argument("run", metavar="RUN", help="run id, or DAG id/run id")
+    unlock = add("unlock", [common, who], "release a service's lock, whoever holds it")
+    unlock.add_argument("service", metavar="SERVICE")
+    unlock.add_argument("--force", action="store_true", help="also while its holder's journal is open")
+    add("doctor", [common], "try each connection and right that Interlock needs; exit 1 if one is missing")
+    return parser
+
+
+def _words(value: str) -> str:
+    if not value.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return value.strip()
+
+
+def _environment(name: str | None) -> Environment:
+    environments = load_environments(environments_file())
+    if not environments:
+        raise Refusal(f"{environments_file()} has no environment")
+    if name is None:
+        return next(iter(environments.values()))
+    if name not in environments:
+        raise Refusal(
+            f"environment {name!r} is not in {environments_file()}: it has {', '.join(environments)}"
+        )
+    return environments[name]
+
+
+async def _with_client(asked: argparse.Namespace, environment: Environment) -> int:
+    async with kubernetes_client(connection(environment.kubernetes)) as client:
+        now = datetime.now(UTC)
+        if asked.command == "status":
+            lines = await status(client, environment)
+            lines += spool_lines(spool_folder())
+        elif asked.command == "stop":
+            lines = [await stop(client, environment, asked.run, asked.by, asked.reason, now)]
+        else:
+            lines = [
+                await unlock(
+                    client, environment, asked.service, asked.by, asked.reason, now, force=asked.force
+                )
+            ]
+    print("\n".join(lines))
+    return 0
+
+
+async def status(client: KubernetesClient, environment: Environment) -> list[str]:
+    """The environment's open journals and held locks, as lines."""
+    store = JournalStore(client, environment.journal_namespace)
+    lines = [f"environment {environment.name}"]
+    heads = [head for head in await store.open_heads() if head.environment == environment.name]
+    lines.append(f"open journals: {len(heads)}")
+    for head in sorted(heads, key=lambda head: head.opened_at):
+        lines.append(f"  {head.dag_id}/{head.run_id}, opened {head.opened_at.isoformat(timespec='seconds')}")
+        if head.stop is not None:
+            lines.append(f"    STOPPED by {head.stop.by} at {head.stop.at}: {head.stop.why}")
+        services = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
+        journals = await store.services(head.run, services)
+        lines += [f"    {service}: {_outcome(journals[service].journal)}" for service in services]
+    held = await all_held(client, environment.journal_namespace)
+    lines.append(f"held locks: {len(held)}")
+    for lease in held:
+        since = text(lease.raw, "spec", "acquireTime") or "an unknown time"
+        lines.append(f"  {lease.name}, held by {lock.holder_in(lease)} since {since}")
+    return lines
+
+
+def _outcome(journal: ServiceJournal) -> str:
+    if journal.outcome is None:
+        return "on its way" if journal.moved else "not moved"
+    outcome = "NOT WHOLE" if journal.outcome == "not-whole" else journal.outcome
+    return f"{outcome}: {journal.reason}" if journal.reason else outcome
+
+
+def spool_folder() -> Path:
+    """Where statements wait, by Airflow's variables."""
+    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    given = os.environ.get("AIRFLOW__INTERLOCK__SPOOL") or f"{home}/spool"
+    return Path(given).expanduser().absolute()
+
+
+def spool_lines(folder: Path) -> list[str]:
+    """How many statements wait, and since when; nothing where there is no spool."""
+    if not folder.is_dir():
+        return []
+    times = []
+    for file in folder.glob("[0-9]*.json"):
+        try:
+            times.append(file.stat().st_mtime)
+        except FileNotFoundError:  # shipped just now
+            continue
+    if not times:
+        return ["statements waiting: 0"]
+    since = datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds")
+    return [f"statements waiting: {len(times)}, the oldest since {since}"]
+
+
+async def stop(
+    client: KubernetesClient, environment: Environment, run: str, by: str, why: str, now: datetime
+) -> str:
+    """Raise the stop flag of one open run; says what was done."""
+    store = JournalStore(client, environment.journal_namespace)
+    heads = [head for head in await store.open_heads() if head.environment == environment.name]
+    matching = [head for head in heads if run in (head.run_id, _name(head))]
+    if not matching:
+        there = ", ".join(map(_name, heads)) or "none"
+        raise Refusal(f"no open run {run} in {environment.name}; open are: {there}")
+    if len(matching) > 1:
+        raise Refusal(f"several open runs are {run}; say which: {', '.join(map(_name, matching))}")
+    head = matching[0]
+    if head.stop is not None:
+        return f"{_name(head)} was stopped already, by {head.stop.by}: {head.stop.why}"
+    await store.stop(f"journal-{head.run}", by=by, why=why, now=now)
+    return f"stopped {_name(head)}: what it moved goes back"
+
+
+async def unlock(
+    client: KubernetesClient,
+    environment: Environment,
+    service: str,
+    by: str,
+    why: str,
+    now: datetime,
+    *,
+    force: bool,
+) -> str:
+    """Release a service's Lease whoever holds it; says what was done."""
+    name = lock.lease_name(environment.namespace, service)
+    ref = ObjectRef("coordination.k8s.io/v1", "Lease", environment.journal_namespace, name)
+    first: str | None = None
+    for _ in range(ATTEMPTS):
+        lease = await client.get(ref)
+        holder = lock.holder_in(lease) if lease else ""
+        if lease is None or not holder:
+            return f"nobody holds {name}"
+        if first is not None and holder != first:
+            raise Refusal(f"{name} went from {first} to {holder} just now: look again")
+        first = holder
+        if not force:
+            await _refuse_open(client, environment, name, holder)
+        freed = lock.release(lease, holder, now)
+        assert freed is not None
+        try:
+            await client.replace(_signed(freed, by, why, now))
+        except Conflict:
+            continue
+        return f"released {name}, which {holder} held"
+    raise Refusal(f"{name} changed {ATTEMPTS} times while it was being released")
+
+
+async def _refuse_open(client: KubernetesClient, environment: Environment, name: str, holder: str) -> None:
+    dag_id, _, run_id = holder.partition("/")
+    head = await JournalStore(client, environment.journal_namespace).head(run_hash(dag_id, run_id))
+    if head is not None and not head.closed:
+        raise Refusal(
+            f"{name} is held by {holder}, whose journal is open: it may still move the service. "
+            f"Stop it first (interlock stop {holder} …); --force releases the lock nevertheless"
+        )
+
+
+def _signed(lease: Manifest, by: str, why: str, now: datetime) -> Manifest:
+    metadata = lease.raw["metadata"]
+    said = f"{now.isoformat(timespec='seconds')} {by}: {why}"
+    annotations = {**(metadata.get("annotations") or {}), "interlock.internal/unlocked": said}
+    return Manifest.of({**lease.raw, "metadata": {**metadata, "annotations": annotations}})
+
+
+def _name(head: Head) -> str:
+    return f"{head.dag_id}/{head.run_id}"
+
+
+def _doctor(environment: Environment) -> int:
+    from interlock.clients.evidence import DEFAULT_KEY
+    from interlock.doctor import examine
+
+    missing = 0
+    key = os.environ.get("AIRFLOW__INTERLOCK__TRANSIT_KEY") or DEFAULT_KEY
+    for line in examine(environment, include(), key):
+        missing += not line.ok
+        given = f" [{line.given_by}]" if line.given_by else ""
+        print(f"{'ok     ' if line.ok else 'missing'} {line.what}: {line.said}{given}", flush=True)
+    print(f"{missing} missing" if missing else "all there")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

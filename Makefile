@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SANDBOX := PYTHONPATH=. $(BIN)/python -m sandbox
 
-.PHONY: help env lock check test demo sandbox status stop clean
+.PHONY: help env lock check test demo sandbox status doctor stop clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ sandbox: $(READY) ## Bring the sandbox up (Kubernetes, Vault, S3, Airflow), with
 
 status: $(READY) ## Say what of the sandbox runs, and where
 	$(SANDBOX) status
+
+doctor: $(READY) ## Try each connection and right that Interlock needs
+	@set -a; . $${INTERLOCK_SANDBOX:-.sandbox}/env && $(BIN)/interlock doctor
 
 stop: $(READY) ## Stop the sandbox; its data stay
 	$(SANDBOX) stop

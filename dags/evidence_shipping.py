@@ -1,4 +1,4 @@
-"""Carries statements that wait in the spool to the store: every five minutes, and whenever somebody triggers it."""
+"""Carries statements that wait in the spool to the store: every five minutes, and when it is triggered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One DAG for each train of include/trains: `promotion_train__NAME`.
+"""One DAG for each train of include/trains: `promotion_train__NAME`; `undo_train__NAME` takes a run back.
 
 The edges between the services are their real dependencies, so the graph is the interlocking. Rollback tasks
 and `close` are teardowns: they run whatever happens to the run, also when somebody marks it failed, and what
@@ -20,6 +20,7 @@ from interlock.operators.train import (
     PlanOperator,
     PreflightOperator,
     PromoteOperator,
+    UndoPlanOperator,
     VerifyOperator,
 )
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
@@ -54,23 +55,34 @@ def _params(train: Train) -> dict[str, Param]:
     }
 
 
-def _train_dag(train: Train) -> DAG:
+def _undo_params(train: Train) -> dict[str, Param]:
+    return {
+        "environment": Param(train.environments[0], enum=list(train.environments)),
+        "run_id": Param("", type="string", minLength=1, description="The run to take back"),
+        "dry_run": Param(False, type="boolean", description="Plan only; writes nothing"),
+        "reason": Param("", type=["null", "string"]),
+    }
+
+
+def _train_dag(train: Train, *, undo: bool = False) -> DAG:
+    """The DAG of a train; the same graph reversed, with its plan from a journal, takes a run back."""
     with DAG(
-        dag_id=f"promotion_train__{train.name}",
-        description=train.description,
+        dag_id=f"undo_train__{train.name}" if undo else f"promotion_train__{train.name}",
+        description=f"Take a finished run of {train.name} back" if undo else train.description,
         schedule=None,
         start_date=datetime(2024, 1, 1, tzinfo=UTC),
         catchup=False,
         # Trains of one name queue up at the lock, where they say on whom they wait.
         max_active_runs=16,
-        params=_params(train),
+        params=_undo_params(train) if undo else _params(train),
         tags=["interlock", "train"],
         default_args={"retries": 0},
         doc_md=__doc__,
     ) as dag:
         again = {"retries": 3, "retry_delay": timedelta(seconds=2)}
-        plan = PlanOperator(task_id="plan", train=train.name)
-        lock = LockOperator(task_id="lock", train=train.name, **again)
+        of_train = {"train": train.name, "undo": undo}
+        plan = (UndoPlanOperator if undo else PlanOperator)(task_id="plan", **of_train)
+        lock = LockOperator(task_id="lock", **of_train, **again)
         if train.approval:
             plan >> ApproveOperator(task_id="approve", train=train.name) >> lock
         else:
@@ -81,7 +93,7 @@ def _train_dag(train: Train) -> DAG:
         preflights = {}
         for service in train.services:
             with TaskGroup(group_id=service.name):
-                common = {"train": train.name, "service": service.name}
+                common = {**of_train, "service": service.name}
                 preflight = PreflightOperator(
                     task_id="preflight", trigger_rule=TriggerRule.NONE_FAILED, **common, **again
                 )
@@ -94,11 +106,11 @@ def _train_dag(train: Train) -> DAG:
                 verified[dependency] >> preflights[service.name]
 
         with TaskGroup(group_id="rollback"):
-            decide = DecideOperator(task_id="decide", train=train.name, **again).as_teardown()
+            decide = DecideOperator(task_id="decide", **of_train, **again).as_teardown()
             back = {}
             for service in train.services:
                 back[service.name] = RollbackOperator(
-                    task_id=service.name, train=train.name, service=service.name, **again
+                    task_id=service.name, service=service.name, **of_train, **again
                 ).as_teardown()
                 back[service.name].trigger_rule = TriggerRule.NONE_FAILED
             for service in train.services:
@@ -106,9 +118,7 @@ def _train_dag(train: Train) -> DAG:
                 for dependency in service.after:
                     back[service.name] >> back[dependency]
 
-        close = CloseOperator(task_id="close", train=train.name, **again).as_teardown(
-            on_failure_fail_dagrun=True
-        )
+        close = CloseOperator(task_id="close", **of_train, **again).as_teardown(on_failure_fail_dagrun=True)
         list(verified.values()) >> arrived >> close
         list(verified.values()) >> decide
         list(back.values()) >> close
@@ -126,4 +136,6 @@ for _path in train_files():
         _dag.fileloc = str(_path)
     else:
         _dag = _train_dag(_train)
+        _undo = _train_dag(_train.reversed(), undo=True)
+        globals()[_undo.dag_id] = _undo
     globals()[_dag.dag_id] = _dag

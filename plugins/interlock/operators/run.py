@@ -43,14 +43,16 @@ class Run:
     plan: Plan | None
 
     @classmethod
-    def of(cls, train: str, context: Mapping[str, Any]) -> Run:
-        """The run of a task's context."""
+    def of(cls, train: str, context: Mapping[str, Any], *, undo: bool = False) -> Run:
+        """The run of a task's context; an undo has the train's edges reversed."""
         environments = load_environments(environments_file())
         loaded = load_train(train_file(train), environments)
+        if undo:
+            loaded = loaded.reversed()
         ti = context["ti"]
         raw = ti.xcom_pull(task_ids="plan", key=PLAN_KEY)
         plan = Plan.from_json(raw) if raw else None
-        name = plan.environment if plan else context["params"]["environment"]
+        name = plan.environment if plan else context["params"].get("environment", loaded.environments[0])
         if name not in environments:
             raise AirflowFailException(
                 f"environment {name!r} is not in {environments_file()}: it has {', '.join(environments)}"

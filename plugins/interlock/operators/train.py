@@ -22,10 +22,11 @@ from interlock.operators.run import FENCES_KEY, PLAN_KEY, Run, pulled
 from interlock.operators.train_evidence import tell, tell_plan, writes_of
 from interlock.project import environments_file, train_file
 from interlock.trains.config import RunConfigError, parse_run_config
-from interlock.trains.entries import Head, ServiceJournal
+from interlock.trains.entries import Head, ServiceJournal, run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
-from interlock.trains.plan import Change, PlanError, make_plan, render, still_holds
+from interlock.trains.plan import Change, Plan, PlanError, make_plan, render, still_holds
+from interlock.trains.undo import make_undo
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient
@@ -35,13 +36,19 @@ class TrainOperator(BaseOperator):
     """A task of a train.
 
     :param train: the train's name: the stem of its file in include/trains.
+    :param undo: whether the run takes a former one back, with the train's edges reversed.
     """
 
     template_fields: Sequence[str] = ()
 
-    def __init__(self, *, train: str, **kwargs: Any) -> None:
+    def __init__(self, *, train: str, undo: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.train = train
+        self.undo = undo
+
+    def this_run(self, context: Any) -> Run:
+        """The run that the task belongs to."""
+        return Run.of(self.train, context, undo=self.undo)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> None:
         """Never reached: the waits of a train end their task in the triggerer."""
@@ -86,7 +93,7 @@ class PlanOperator(TrainOperator, SkipMixin):
             config = parse_run_config(train, environments, given)
         except RunConfigError as error:
             raise AirflowFailException(str(error)) from None
-        run = replace(Run.of(self.train, context), environment=config.environment)
+        run = replace(self.this_run(context), environment=config.environment)
 
         async def read() -> dict[str, Manifest | None]:
             async with run.client() as client:
@@ -103,18 +110,60 @@ class PlanOperator(TrainOperator, SkipMixin):
             plan = make_plan(train, config, asyncio.run(read()))
         except PlanError as error:
             raise AirflowFailException(str(error)) from None
+        self._finish(context, run, plan, dry_run=config.dry_run)
+
+    def _finish(self, context: Any, run: Run, plan: Plan, *, dry_run: bool) -> None:
+        """Show the plan, push it, record it; then skip what is not on board."""
         for line in render(plan).splitlines():
             self.log.info("%s", line)
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan.to_json())
         ti.xcom_push(key="text", value=render(plan))
-        tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=config.dry_run)
-        off = [s.name for s in train.services if config.dry_run or s.name not in config.board]
+        tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)
+        off = [s.name for s in run.train.services if dry_run or plan.change(s.name) is None]
         skipped = [task for task in self.get_direct_relatives() if task.task_id.split(".")[0] in off]
-        if config.dry_run:
+        if dry_run:
             self.log.info("dry run: it ends here, nothing was written")
             skipped += [task for task in self.get_direct_relatives() if task.task_id in ("approve", "lock")]
         self.skip(ti, skipped)
+
+
+class UndoPlanOperator(PlanOperator):
+    """Plans, from its journal, how a finished run of the train is taken back; writes nothing."""
+
+    def execute(self, context: Any) -> None:
+        """Read the run's journal and what is live; refuse where a later change is in the way."""
+        run = self.this_run(context)
+        wanted = str(context["params"]["run_id"]).strip()
+        dry_run = bool(context["params"].get("dry_run"))
+        former = run_hash(f"promotion_train__{self.train}", wanted)
+
+        async def make() -> Plan:
+            from interlock.clients.journal import JournalStore
+
+            async with run.client() as client:
+                store = JournalStore(client, run.environment.journal_namespace)
+                head = await store.head(former)
+                if head is None or head.train != self.train:
+                    raise AirflowFailException(
+                        f"there is no journal of a run {wanted!r} of promotion_train__{self.train}: "
+                        "give the run id as the list of the DAG's runs shows it"
+                    )
+                if not head.closed:
+                    raise AirflowFailException(f"run {wanted!r} has not ended yet")
+                names = [service.name for service in run.train.services]
+                journals = {
+                    name: written.journal for name, written in (await store.services(former, names)).items()
+                }
+                refs = {m.ref for journal in journals.values() for m in journal.mutations}
+                live = {ref: await client.get(ref) for ref in refs}
+                return make_undo(run.train, head.environment, journals, live)
+
+        try:
+            plan = asyncio.run(make())
+        except PlanError as error:
+            raise AirflowFailException(str(error)) from None
+        self._finish(context, run, plan, dry_run=dry_run)
 
 
 class ApproveOperator(ApprovalOperator):
@@ -139,7 +188,7 @@ class LockOperator(TrainOperator):
 
     def execute(self, context: Any) -> None:
         """Try once here; wait in the triggerer where another train is in the way."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         plan = run.needs_plan()
         ti = context["ti"]
         taken = asyncio.run(lock_and_open(run, datetime.now(UTC)))
@@ -163,7 +212,7 @@ class PreflightOperator(ServiceOperator):
 
     def execute(self, context: Any) -> None:
         """Refuse early what `promote` would refuse."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         change = self.change(run)
         ti = context["ti"]
         run.refuse_when_ending(ti)
@@ -201,7 +250,7 @@ class PromoteOperator(ServiceOperator):
 
     def execute(self, context: Any) -> None:
         """Write, then defer; the wait ends the task."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         change = self.change(run)
         ti = context["ti"]
         run.refuse_when_ending(ti)
@@ -272,7 +321,7 @@ class VerifyOperator(ServiceOperator):
 
     def execute(self, context: Any) -> None:
         """Check that what is live is what the plan wanted, then defer; the wait ends the task."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         change = self.change(run)
         if not change.writes:
             self.log.info("%s was live before this train: nothing to verify", self.service)

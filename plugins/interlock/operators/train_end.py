@@ -41,7 +41,7 @@ class DecideOperator(TrainOperator, SkipMixin):
 
     def execute(self, context: Any) -> None:
         """Read the journal, decide, stop the line, skip what has nothing to take back."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         ti = context["ti"]
         back: tuple[str, ...] = ()
         if run.plan is None:
@@ -107,7 +107,7 @@ class RollbackOperator(ServiceOperator):
 
     def execute(self, context: Any) -> None:
         """Restore from the journal, then defer; the wait ends the task."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         service = run.train.service(self.service)
         done = asyncio.run(self._act(run))
         said = {
@@ -161,7 +161,7 @@ class CloseOperator(TrainOperator):
 
     def execute(self, context: Any) -> None:
         """The task's state is the run's state."""
-        run = Run.of(self.train, context)
+        run = self.this_run(context)
         states = run.states(context["ti"])
         failures = [f"task {task}" for task, state in sorted(states.items()) if state in FAILED]
         if run.plan is None:

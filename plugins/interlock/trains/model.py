@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -125,6 +125,15 @@ class Train:
             if service.name == name:
                 return service
         raise KeyError(name)
+
+    def reversed(self) -> Train:
+        """The same train with its edges turned round: what comes after others comes first."""
+        after: dict[str, list[str]] = {service.name: [] for service in self.services}
+        for service in self.services:
+            for dependency in service.after:
+                after[dependency].append(service.name)
+        services = tuple(replace(service, after=tuple(after[service.name])) for service in self.services)
+        return replace(self, services=services)
 
     def order(self) -> tuple[str, ...]:
         """The names of the services, each behind all that it comes after; else in the order of the file.

@@ -19,7 +19,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "environment: installing $$(grep -c '==' requirements.txt) pinned packages into $(VENV) …"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Interlock needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
@@ -32,10 +32,11 @@ check: $(READY) ## Format, lint, types, import contracts, unit and DAG tests (un
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not sandbox" tests
+	$(BIN)/pytest -q -n 2 -m "not sandbox" tests
 
 test: $(READY) ## The whole suite, in a sandbox of its own
-	$(BIN)/pytest tests
+	$(BIN)/pytest -q -n 2 -m "not sandbox" tests
+	$(BIN)/pytest -m sandbox tests
 
 demo: $(READY) ## Bring the sandbox up, then run two trains: one arrives, one goes back
 	$(SANDBOX) up

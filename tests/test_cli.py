@@ -1,0 +1,148 @@
+"""The command line: what it shows and what it refuses, on a cluster in memory where it needs one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from memory_cluster import MemoryCluster
+from moved_train import HOLDER, NOW, RUN, SANDBOX, moved
+
+from interlock import cli
+from interlock.clients.journal import JournalStore
+from interlock.connections import (
+    ConnectionMissing,
+    connection,
+    store_settings,
+    variable,
+    vault_settings,
+)
+from interlock.doctor import needed, rights_lines
+from interlock.project import include
+
+
+async def test_status_shows_the_open_run_its_services_and_its_locks() -> None:
+    cluster = await moved()
+    lines = await cli.status(cluster, SANDBOX)
+    assert lines[:2] == ["environment sandbox", "open journals: 1"]
+    assert HOLDER in lines[2]
+    assert "2026-03-01T12:00:00+00:00" in lines[2]
+    assert lines[3:5] == ["    a: on its way", "    b: on its way"]
+    assert "held locks: 2" in lines
+    assert f"  payments.a, held by {HOLDER} since 2026-03-01T12:00:00.000000Z" in lines
+
+
+async def test_stop_raises_the_flag_by_run_id_or_full_name_and_status_names_it() -> None:
+    cluster = await moved()
+    assert "stopped" in await cli.stop(cluster, SANDBOX, RUN, "Ada", "pages fail", NOW)
+    again = await cli.stop(cluster, SANDBOX, HOLDER, "Bob", "too", NOW)
+    assert "already, by Ada: pages fail" in again
+    assert any("STOPPED by Ada" in line for line in await cli.status(cluster, SANDBOX))
+
+
+async def test_stop_of_an_unknown_run_names_the_open_ones() -> None:
+    cluster = await moved()
+    with pytest.raises(cli.Refusal, match=HOLDER):
+        await cli.stop(cluster, SANDBOX, "nope", "Ada", "why", NOW)
+
+
+async def test_unlock_refuses_while_the_journal_is_open_unless_forced() -> None:
+    cluster = await moved()
+    with pytest.raises(cli.Refusal, match="journal is open"):
+        await cli.unlock(cluster, SANDBOX, "a", "Ada", "why", NOW, force=False)
+    said = await cli.unlock(cluster, SANDBOX, "a", "Ada", "why", NOW, force=True)
+    assert said == f"released payments.a, which {HOLDER} held"
+    assert (
+        await cli.unlock(cluster, SANDBOX, "a", "Ada", "why", NOW, force=False) == "nobody holds payments.a"
+    )
+
+
+async def test_unlock_frees_a_lock_whose_journal_is_closed() -> None:
+    cluster = await moved()
+    store = JournalStore(cluster, "interlock")
+    (head,) = await store.open_heads()
+    await store.close(head.run)
+    assert "released" in await cli.unlock(cluster, SANDBOX, "b", "Ada", "why", NOW, force=False)
+
+
+def test_the_spool_is_counted_only_where_there_is_one(tmp_path: Path) -> None:
+    assert cli.spool_lines(tmp_path / "none") == []
+    assert cli.spool_lines(tmp_path) == ["statements waiting: 0"]
+    for number, moment in ((1, 1_000_000), (2, 2_000_000)):
+        file = tmp_path / f"{number:020d}.json"
+        file.write_text("{}")
+        os.utime(file, (moment, moment))
+    assert cli.spool_lines(tmp_path) == ["statements waiting: 2, the oldest since 1970-01-12T13:46:40+00:00"]
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("status", "stop", "unlock", "doctor"))
+
+
+def test_unlock_needs_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    for reason in ([], ["--reason", " "]):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["unlock", "a", "--by", "Ada", *reason])
+        assert left.value.code == 2
+    assert "--reason" in capsys.readouterr().err
+
+
+def test_a_missing_connection_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(variable("interlock_kubernetes"), raising=False)
+    assert cli.main(["status"]) == 1
+    assert "AIRFLOW_CONN_INTERLOCK_KUBERNETES is not set" in capsys.readouterr().err
+
+
+def test_an_unknown_environment_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", "--environment", "moon"]) == 1
+    assert "it has sandbox" in capsys.readouterr().err
+
+
+def test_connections_as_json_and_as_uri_are_the_same() -> None:
+    told = {
+        "conn_type": "vault",
+        "host": "127.0.0.1",
+        "port": 8200,
+        "login": "role",
+        "password": "p/w",
+        "schema": "kv",
+        "extra": {"auth_type": "approle"},
+    }
+    uri = "vault://role:p%2Fw@127.0.0.1:8200/kv?auth_type=approle"
+    both = [connection("v", {"AIRFLOW_CONN_V": text}) for text in (json.dumps(told), uri)]
+    assert both[0] == both[1]
+    settings = vault_settings(both[0])
+    assert (settings.address, settings.mount) == ("http://127.0.0.1:8200", "kv")
+    assert (settings.role_id, settings.secret_id, settings.token) == ("role", "p/w", None)
+
+
+@pytest.mark.parametrize("text", ["{broken secret", "no-uri-secret"])
+def test_a_broken_connection_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(ConnectionMissing) as refused:
+        connection("v", {"AIRFLOW_CONN_V": text})
+    assert "secret" not in str(refused.value)
+
+
+def test_a_store_needs_a_bucket() -> None:
+    found = connection("e", {"AIRFLOW_CONN_E": '{"conn_type": "aws"}'})
+    with pytest.raises(ConnectionMissing, match="bucket_name"):
+        store_settings(found)
+
+
+async def test_the_doctor_names_the_verbs_that_are_missing() -> None:
+    needs = needed((include() / "deploy" / "kubernetes" / "rbac.yaml").read_text(), SANDBOX)
+    assert {namespace for namespace, *_ in needs} == {"payments", "interlock"}
+    cluster = MemoryCluster(denied=frozenset({("patch", "deployments")}))
+    lines = await rights_lines(cluster, needs)
+    (missing,) = [line for line in lines if not line.ok]
+    assert missing.what == "right on deployments.apps in payments"
+    assert missing.said == "may not patch"
+    assert missing.given_by.endswith("rbac.yaml")

@@ -74,7 +74,8 @@ async def end_run(
     store = JournalStore(client, environment.journal_namespace)
     done = Ended()
     await store.stop(head_name(head.run), by=BY, why=why, now=now)
-    done.did.append(f"raised the stop flag: {why}")
+    if head.stop is None:
+        done.did.append(f"raised the stop flag: {why}")
     order = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
     # First nothing may begin any more, then everything goes back.
     for service in order:

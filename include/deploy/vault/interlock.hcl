@@ -24,8 +24,8 @@ path "transit/verify/interlock-checkpoints" {
   capabilities = ["update"]
 }
 
-# Read the secrets kept for Interlock, and no others.
-path "secret/data/interlock/*" {
+# See which keys the secrets under interlock/ have, and their versions; never a value.
+path "secret/subkeys/interlock/*" {
   capabilities = ["read"]
 }
 path "secret/metadata/interlock/*" {

@@ -183,7 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m sandbox",
         description="Real surroundings for Interlock on this machine: PostgreSQL, OpenBao, SeaweedFS, "
         "Kubernetes and Airflow.",
-        epilog="INTERLOCK_SANDBOX names the state folder; the default is .sandbox in the checkout.",
+        epilog="INTERLOCK_SANDBOX names the state folder; the default is .sandbox in the checkout. "
+        "INTERLOCK_INCLUDE names another folder with trains, INTERLOCK_SANDBOX_DAGS one with more DAGs.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():

@@ -6,6 +6,7 @@ The programs get the rights of Interlock's own accounts and no administrator's.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -117,7 +118,7 @@ def settings(state: State) -> dict[str, str]:
         # with the second.
         "scheduler": {"scheduler_idle_sleep_time": 0.1},
         "workers": {"min_heartbeat_interval": 1},
-        "dag_processor": {"refresh_interval": 15},
+        "dag_processor": {"refresh_interval": 15, "dag_bundle_config_list": _bundles()},
         "usage_data_collection": {"enabled": False},
     }
     variables = {
@@ -134,7 +135,20 @@ def settings(state: State) -> dict[str, str]:
         variables[f"AIRFLOW_CONN_{name}"] = json.dumps(connection, separators=(",", ":"))
     variables["AIRFLOW_HOME"] = str(_home(state))
     variables["PYTHONPATH"] = str(CHECKOUT / "plugins")
+    if include := os.environ.get("INTERLOCK_INCLUDE"):
+        variables["INTERLOCK_INCLUDE"] = str(Path(include).absolute())
     return variables
+
+
+def _bundles() -> str:
+    """The folders with DAGs, as Airflow's list of bundles: the project's, and INTERLOCK_SANDBOX_DAGS."""
+    folders = {"dags-folder": str(CHECKOUT / "dags")}
+    if more := os.environ.get("INTERLOCK_SANDBOX_DAGS"):
+        folders["more-dags"] = str(Path(more).absolute())
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return json.dumps(
+        [{"name": name, "classpath": classpath, "kwargs": {"path": path}} for name, path in folders.items()]
+    )
 
 
 def _home(state: State) -> Path:

@@ -12,18 +12,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Param, TaskGroup, TriggerRule
+from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
 
-from interlock.operators.train import (
-    ApproveOperator,
-    LockOperator,
-    PlanOperator,
-    PreflightOperator,
-    PromoteOperator,
-    UndoPlanOperator,
-    VerifyOperator,
-)
+from interlock.operators.train import ApproveOperator, LockOperator, PlanOperator, UndoPlanOperator
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
+from interlock.operators.train_service import PreflightOperator, PromoteOperator, VerifyOperator
 from interlock.project import environments_file, train_files
 from interlock.trains.model import Train, TrainFileError, load_environments, load_train
 
@@ -126,7 +119,11 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
 
 
 _environments = load_environments(environments_file())
+# A task needs its own DAG alone; the DAG processor, which asks for none, gets them all.
+_asked = get_parsing_context().dag_id
 for _path in train_files():
+    if _asked and _asked.partition("__")[2] != _path.stem:
+        continue
     try:
         _train = load_train(_path, _environments)
     except TrainFileError as error:

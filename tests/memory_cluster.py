@@ -7,7 +7,7 @@ merges as RFC 7386 says. It knows neither controllers nor field ownership.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from interlock.clients.kubernetes import Conflict, NotFound
@@ -24,9 +24,15 @@ class MemoryCluster:
         for manifest in manifests:
             self._keep(manifest.ref, manifest.raw)
 
-    async def get(self, ref: ObjectRef) -> Manifest | None:
+    async def get(self, ref: ObjectRef, *, metadata: bool = False) -> Manifest | None:
         found = self._objects.get(ref)
-        return Manifest.of(copy.deepcopy(found)) if found else None
+        if found is None:
+            return None
+        shown = {key: found[key] for key in ("apiVersion", "kind", "metadata")} if metadata else found
+        return Manifest.of(copy.deepcopy(shown))
+
+    async def get_all(self, refs: Iterable[ObjectRef]) -> dict[ObjectRef, Manifest | None]:
+        return {ref: await self.get(ref) for ref in refs}
 
     async def list(
         self, api_version: str, kind: str, namespace: str | None, *, labels: str = "", metadata: bool = False

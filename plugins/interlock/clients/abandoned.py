@@ -15,7 +15,7 @@ from datetime import datetime
 
 from interlock.clients import locks
 from interlock.clients.journal import JournalStore, Written
-from interlock.clients.kubernetes import Conflict, KubernetesClient
+from interlock.clients.kubernetes import KubernetesClient
 from interlock.clients.workloads import Refused, take_back
 from interlock.trains.entries import Head, head_name, run_hash
 from interlock.trains.lock import holder_in, holder_of
@@ -23,7 +23,6 @@ from interlock.trains.model import Environment
 from interlock.trains.plan import Plan
 
 BY = "train_watchdog"
-ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ async def end_run(
         done.did.append(f"raised the stop flag: {why}")
     order = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
     # First nothing may begin any more, then everything goes back.
-    for service in order:
-        await _seal(store, head.run, service, why)
+    for written in (await store.services(head.run, order)).values():
+        await store.seal(head.run, written, why)
     for service in reversed(order):
         await _back(client, store, head.run, service, done)
     await store.close(head.run)
@@ -105,20 +104,6 @@ async def release_left(
             names = await locks.release_all(client, environment.journal_namespace, holder, now)
             released += [f"{name}, held by {holder}" for name in names]
     return released
-
-
-async def _seal(store: JournalStore, run: str, service: str, why: str) -> None:
-    for _ in range(ATTEMPTS):
-        written = await store.service(run, service)
-        if written.journal.moved or written.journal.outcome is not None:
-            return
-        ended = written.journal.ended("failed", f"it did not move: {why}")
-        try:
-            await store.write(run, Written(ended, written.version))
-        except Conflict:
-            continue
-        return
-    raise Conflict(f"the journal of {service} changed {ATTEMPTS} times while it was being ended")
 
 
 async def _back(client: KubernetesClient, store: JournalStore, run: str, service: str, done: Ended) -> None:

@@ -15,6 +15,7 @@ from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal
 from interlock.trains.journal import Head, ServiceJournal, Stop
 
+ATTEMPTS = 5
 HEADS = f"{journal.KIND_LABEL}=run"
 """Label selector of all head Secrets."""
 
@@ -30,6 +31,19 @@ class Written:
 
     journal: ServiceJournal
     version: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """Whether a run's line is clear.
+
+    Attributes:
+        closed: whether the run has ended.
+        stop: the stop flag.
+    """
+
+    closed: bool
+    stop: Stop | None
 
 
 class JournalStore:
@@ -59,6 +73,13 @@ class JournalStore:
         secret = await self._client.get(self._ref(journal.head_name(run)))
         return journal.decode_head(secret) if secret else None
 
+    async def line(self, run: str) -> Line | None:
+        """Whether a run may still move; None if its journal was never opened. Reads no plan."""
+        head = await self._client.get(self._ref(journal.head_name(run)), metadata=True)
+        if head is None:
+            return None
+        return Line(head.labels.get(journal.STATE_LABEL) == "closed", journal.stop_in(head))
+
     async def open_heads(self) -> list[Head]:
         """The heads of all runs whose journal is open."""
         selector = f"{HEADS},{journal.STATE_LABEL}=open"
@@ -68,7 +89,7 @@ class JournalStore:
     async def stop(self, name: str, *, by: str, why: str, now: datetime) -> None:
         """Raise the stop flag on a head Secret; the first one to do so is the one that is named."""
         ref = self._ref(name)
-        present = await self._client.get(ref)
+        present = await self._client.get(ref, metadata=True)
         if present is None or journal.stop_in(present) is not None:
             return
         value = journal.encode_stop(Stop(by=by, why=why, at=now.isoformat(timespec="seconds")))
@@ -99,6 +120,33 @@ class JournalStore:
         """The journals of several services, by one request."""
         secrets = await self._secrets(f"{journal.RUN_LABEL}={run},{journal.KIND_LABEL}=service")
         return {name: self._written(secrets, run, name) for name in names}
+
+    async def seal(self, run: str, written: Written, why: str) -> None:
+        """Let nothing of a service begin any more: a promotion that still lives finds its journal ended.
+
+        A service that has moved, or has ended, is left as it is.
+
+        Args:
+            run: the run's hash.
+            written: the service's journal as it was read.
+            why: why the service doesn't move.
+
+        Raises:
+            Conflict: its journal changed again and again meanwhile.
+        """
+        for _ in range(ATTEMPTS):
+            if written.journal.moved or written.journal.outcome is not None:
+                return
+            ended = written.journal.ended("failed", f"it did not move: {why}")
+            try:
+                await self.write(run, Written(ended, written.version))
+            except Conflict:
+                written = await self.service(run, written.journal.service)
+                continue
+            return
+        raise Conflict(
+            f"the journal of {written.journal.service} changed {ATTEMPTS} times while it was being ended"
+        )
 
     async def write(self, run: str, written: Written) -> Written:
         """Write a service's journal over the one that was read; Conflict if that is no longer there."""

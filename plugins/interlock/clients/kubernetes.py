@@ -4,13 +4,7 @@ One asynchronous client serves both sides: a worker calls it within `asyncio.run
 lightkube reads kubeconfigs and brings the authentication (tokens, client certificates, exec plugins);
 everything beyond that is plain HTTP as the API conventions describe it.
 
-Errors:
-
-    KubernetesError            the API server refused; `.status` and `.reason` are its own words
-    ├── NotFound               404
-    ├── Conflict               409: the object moved on since it was read, or exists already
-    ├── Forbidden              401, 403: a right is missing; the message names it
-    └── Unreachable            no answer within the time given, after repeats
+Its errors are in `interlock.clients.kubernetes_api`.
 """
 
 from __future__ import annotations
@@ -18,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -27,47 +21,34 @@ import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 
-from interlock.manifest import Manifest, ObjectRef
+from interlock.clients.kubernetes_api import (
+    Conflict,
+    Forbidden,
+    Gone,
+    KubernetesError,
+    NotFound,
+    Unreachable,
+    error_of,
+    path_of,
+    resource_path,
+)
+from interlock.manifest import FIELD_MANAGER, Manifest, ObjectRef
 
-FIELD_MANAGER = "interlock"
+__all__ = [
+    "Conflict",
+    "Forbidden",
+    "Gone",
+    "KubernetesClient",
+    "KubernetesError",
+    "NotFound",
+    "Unreachable",
+    "WatchEvent",
+]
+
 # One line a request is noise in a task's log.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-
-class KubernetesError(Exception):
-    """The API server refused a request.
-
-    Attributes:
-        status: the HTTP status.
-        reason: the API's machine-readable reason, such as "AlreadyExists".
-    """
-
-    def __init__(self, message: str, status: int = 0, reason: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-
-
-class NotFound(KubernetesError):
-    """There is no such object."""
-
-
-class Conflict(KubernetesError):
-    """The object has moved on since it was read, or exists already."""
-
-
-class Forbidden(KubernetesError):
-    """The identity lacks a right."""
-
-
-class Unreachable(KubernetesError):
-    """The API server did not answer in time."""
-
-
-class Gone(KubernetesError):
-    """A watch's resourceVersion is too old (410): list again."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +57,6 @@ class WatchEvent:
 
     type: str
     object: Manifest
-
-
-def plural(kind: str) -> str:
-    """The resource name of a kind, by the API's naming rule (Deployment → deployments)."""
-    lower = kind.lower()
-    if lower.endswith("y") and lower[-2] not in "aeiou":
-        return lower[:-1] + "ies"
-    if lower.endswith(("s", "x", "ch")):
-        return lower + "es"
-    return lower + "s"
-
-
-def resource_path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
-    """The path of a collection, or of one object in it."""
-    path = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
-    if namespace:
-        path += f"/namespaces/{namespace}"
-    path += f"/{plural(kind)}"
-    return f"{path}/{name}" if name else path
 
 
 class KubernetesClient:
@@ -146,12 +108,29 @@ class KubernetesClient:
         if self._http is not None:
             await self._http.aclose()
 
-    async def get(self, ref: ObjectRef) -> Manifest | None:
-        """The object, or None where there is none."""
+    async def get(self, ref: ObjectRef, *, metadata: bool = False) -> Manifest | None:
+        """The object, or its metadata alone; None where there is none."""
+        headers = {"Accept": _METADATA_ONLY} if metadata else {}
         try:
-            return Manifest.of(await self._json("GET", _path(ref)))
+            found = await self._json("GET", path_of(ref), headers=headers)
         except NotFound:
             return None
+        return Manifest.of({**found, "apiVersion": ref.api_version, "kind": ref.kind})
+
+    async def get_all(self, refs: Iterable[ObjectRef]) -> dict[ObjectRef, Manifest | None]:
+        """Each object, or None where there is none; several of a kind in a namespace by one list."""
+        wanted = list(dict.fromkeys(refs))
+        found: dict[ObjectRef, Manifest | None] = dict.fromkeys(wanted)
+        groups: dict[tuple[str, str, str | None], list[ObjectRef]] = {}
+        for ref in wanted:
+            groups.setdefault((ref.api_version, ref.kind, ref.namespace), []).append(ref)
+        for (api_version, kind, namespace), group in groups.items():
+            if len(group) == 1:
+                found[group[0]] = await self.get(group[0])
+                continue
+            items, _ = await self.list(api_version, kind, namespace)
+            found.update((item.ref, item) for item in items if item.ref in found)
+        return found
 
     async def list(
         self, api_version: str, kind: str, namespace: str | None, *, labels: str = "", metadata: bool = False
@@ -184,7 +163,7 @@ class KubernetesClient:
     async def replace(self, manifest: Manifest) -> Manifest:
         """The object as replaced; Conflict where its resourceVersion isn't the live one."""
         return Manifest.of(
-            await self._json("PUT", _path_of(manifest), body=manifest.raw, params={**_MANAGER})
+            await self._json("PUT", path_of(manifest.ref), body=manifest.raw, params={**_MANAGER})
         )
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
@@ -192,7 +171,7 @@ class KubernetesClient:
         return Manifest.of(
             await self._json(
                 "PATCH",
-                _path_of(manifest),
+                path_of(manifest.ref),
                 body=manifest.raw,
                 params={**_MANAGER, "force": "true" if force else "false"},
                 headers={"Content-Type": "application/apply-patch+yaml"},
@@ -204,7 +183,7 @@ class KubernetesClient:
         return Manifest.of(
             await self._json(
                 "PATCH",
-                _path(ref),
+                path_of(ref),
                 body=patch,
                 params=_MANAGER,
                 headers={"Content-Type": "application/merge-patch+json"},
@@ -215,7 +194,7 @@ class KubernetesClient:
         """Delete the object if it is still the one with this uid; a missing one is no error."""
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         try:
-            await self._json("DELETE", _path(ref), body=body)
+            await self._json("DELETE", path_of(ref), body=body)
         except NotFound:
             return
 
@@ -276,7 +255,7 @@ class KubernetesClient:
         ) as response:
             if response.status_code >= 400:
                 await response.aread()
-                raise _error("GET", path, response)
+                raise error_of("GET", path, response)
             async for line in response.aiter_lines():
                 if not line:
                     continue
@@ -331,7 +310,7 @@ class KubernetesClient:
             else:
                 if response.status_code < 400:
                     return response
-                problem = _error(method, path, response)
+                problem = error_of(method, path, response)
                 if response.status_code != 429 and response.status_code < 500:
                     raise problem
             if loop.time() + pause > give_up:
@@ -341,28 +320,3 @@ class KubernetesClient:
 
 
 _MANAGER = {"fieldManager": FIELD_MANAGER}
-
-
-def _path(ref: ObjectRef) -> str:
-    return resource_path(ref.api_version, ref.kind, ref.namespace, ref.name)
-
-
-def _path_of(manifest: Manifest) -> str:
-    return resource_path(manifest.api_version, manifest.kind, manifest.namespace, manifest.name)
-
-
-def _error(method: str, path: str, response: httpx2.Response) -> KubernetesError:
-    try:
-        status = response.json()
-        message, reason = str(status.get("message")), str(status.get("reason") or "")
-    except (ValueError, AttributeError):
-        message, reason = response.text[:300], ""
-    kinds: dict[int, type[KubernetesError]] = {
-        401: Forbidden,
-        403: Forbidden,
-        404: NotFound,
-        409: Conflict,
-        410: Gone,
-    }
-    kind = kinds.get(response.status_code, KubernetesError)
-    return kind(f"{method} {path}: {response.status_code} {message}", response.status_code, reason)

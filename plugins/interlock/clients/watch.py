@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import httpx2
 
 from interlock.clients.kubernetes import Forbidden, Gone, KubernetesClient, KubernetesError
 from interlock.manifest import Manifest
+
+Connect = Callable[[], Awaitable[KubernetesClient]]
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
@@ -45,7 +47,7 @@ class Scope:
 class View:
     """The live objects of a scope."""
 
-    def __init__(self, scope: Scope, connect: Callable[[], KubernetesClient]) -> None:
+    def __init__(self, scope: Scope, connect: Connect) -> None:
         self.scope = scope
         self.waiters = 0
         self.objects: dict[str, Manifest] = {}
@@ -55,8 +57,14 @@ class View:
         self._task = asyncio.create_task(self._follow(), name=f"watch {scope.kind} {scope.namespace}")
 
     async def synced(self) -> None:
-        """Wait until the view has been filled once."""
-        await self._synced.wait()
+        """Wait until the view has been filled once; raises what kept the client from being made."""
+        filled = asyncio.ensure_future(self._synced.wait())
+        try:
+            await asyncio.wait({filled, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            filled.cancel()
+        if self._task.done():
+            self._task.result()
 
     @contextlib.contextmanager
     def waking(self, event: asyncio.Event, prefix: str) -> Iterator[None]:
@@ -79,7 +87,7 @@ class View:
 
     async def _follow(self) -> None:
         pause = 0.1
-        async with self._connect() as client:
+        async with await self._connect() as client:
             while True:
                 try:
                     version = await self._list(client)
@@ -136,8 +144,13 @@ _views: dict[tuple[int, Scope], View] = {}
 
 
 @contextlib.asynccontextmanager
-async def shared(scope: Scope, connect: Callable[[], KubernetesClient]) -> AsyncIterator[View]:
-    """The view of a scope, filled; shared by all waiters of this event loop, closed after the last."""
+async def shared(scope: Scope, connect: Connect) -> AsyncIterator[View]:
+    """The view of a scope, filled; shared by all waiters of this event loop, closed after the last.
+
+    Args:
+        scope: what the view shows.
+        connect: makes the client, when nobody watches the scope yet.
+    """
     key = (id(asyncio.get_running_loop()), scope)
     view = _views.get(key)
     if view is None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PLAN_KEY = "plan"
 FENCES_KEY = "fences"
+APPROVED_KEY = "plan"
+"""Of the task `approve`: the hash of the plan that it asks about."""
 
 
 @dataclass(frozen=True)

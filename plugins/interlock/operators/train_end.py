@@ -14,17 +14,15 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from interlock.operators.run import Run
-from interlock.operators.train import ServiceOperator, TrainOperator
+from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
+from interlock.operators.train_service import ServiceOperator
 from interlock.trains import outcome
-from interlock.trains.entries import ServiceJournal
 from interlock.trains.rollback import Standing, to_take_back
 
 if TYPE_CHECKING:
-    from interlock.clients.journal import JournalStore, Written
+    from interlock.clients.journal import Line
     from interlock.clients.workloads import TakenBack
-    from interlock.manifest import Manifest, ObjectRef
-    from interlock.trains.entries import Head
     from interlock.trains.plan import Plan
 
 OUTWARD = ("preflight", "promote", "verify")
@@ -54,10 +52,11 @@ class DecideOperator(TrainOperator, SkipMixin):
 
     async def _decide(self, run: Run, plan: Plan, states: dict[str, str | None]) -> tuple[str, ...]:
         from interlock.clients.journal import JournalStore
+        from interlock.clients.kubernetes import Conflict
 
         async with run.client() as client:
             store = JournalStore(client, run.environment.journal_namespace)
-            head = await store.head(run.hash)
+            head = await store.line(run.hash)
             if head is None:
                 self.log.info("no journal was opened: nothing moved")
                 return ()
@@ -80,26 +79,14 @@ class DecideOperator(TrainOperator, SkipMixin):
             for service, why in decision.kept:
                 self.log.warning("%s stays: %s", service, why)
             await store.stop(run.head, by="rollback.decide", why=decision.reason, now=datetime.now(UTC))
-            await self._seal(run, store, journals, decision.reason)
+            try:
+                for written in journals.values():
+                    await store.seal(run.hash, written, decision.reason)
+            except Conflict as conflict:
+                # Not final: the task is tried again.
+                raise AirflowException(f"{conflict}: it decides again") from None
         self.log.info("to take back, in this order: %s", ", ".join(decision.back) or "nothing")
         return decision.back
-
-    async def _seal(self, run: Run, store: JournalStore, journals: dict[str, Written], reason: str) -> None:
-        """Let nothing begin any more: a promotion that still lives finds its service's journal ended."""
-        from interlock.clients.journal import Written
-        from interlock.clients.kubernetes import Conflict
-
-        for service, written in journals.items():
-            if written.journal.moved or written.journal.outcome is not None:
-                continue
-            ended = ServiceJournal(service).ended("failed", f"it did not move: {reason}")
-            try:
-                await store.write(run.hash, Written(ended, written.version))
-            except Conflict:
-                # Not final: the task is tried again.
-                raise AirflowException(
-                    f"{service} began to move while this task decided: it decides again"
-                ) from None
 
 
 class RollbackOperator(ServiceOperator):
@@ -122,13 +109,9 @@ class RollbackOperator(ServiceOperator):
 
         self.defer(
             trigger=RolloutTrigger(
-                kubernetes_conn_id=run.environment.kubernetes,
-                namespace=run.environment.namespace,
-                kind=service.kind,
-                name=service.workload,
-                generation=done.generation,
                 deadline=(datetime.now(UTC) + service.deadline).isoformat(),
                 heed_stop=False,
+                **self.wait_of(run, done.generation),
             ),
             method_name="execute_complete",
         )
@@ -184,13 +167,11 @@ class CloseOperator(TrainOperator):
         where = run.environment
         async with run.client() as client:
             store = JournalStore(client, where.journal_namespace)
-            head = await store.head(run.hash)
+            head = await store.line(run.hash)
             if planned_only and head is None:
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
-            live: dict[ObjectRef, Manifest | None] = {}
-            for change in plan.changes:
-                live[change.ref] = await client.get(change.ref)
+            live = await client.get_all(change.ref for change in plan.changes)
             services = [
                 outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
             ]
@@ -208,7 +189,7 @@ def failure_of(service: str, states: dict[str, str | None]) -> str:
     return f"task {service}.{failed[0]} failed" if failed else ""
 
 
-def _stopped(head: Head | None) -> list[str]:
+def _stopped(head: Line | None) -> list[str]:
     return [f"the line was stopped: {head.stop.why}"] if head is not None and head.stop is not None else []
 
 

@@ -90,9 +90,8 @@ class _WorkloadTrigger(BaseTrigger):
         from interlock.clients.watch import Scope, shared
 
         async def view(api: str, kind: str, namespace: str, prefix: str, **more: Any) -> View:
-            client = await self._client()
             scope = Scope(self.kubernetes_conn_id, api, kind, namespace, **more)
-            found = await stack.enter_async_context(shared(scope, lambda: client))
+            found = await stack.enter_async_context(shared(scope, self._client))
             stack.enter_context(found.waking(changed, prefix))
             return found
 

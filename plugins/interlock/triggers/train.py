@@ -46,17 +46,16 @@ class LockTrigger(BaseTrigger):
 
         run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id)
         where = run.environment
-        client = await InterlockKubernetesHook(where.kubernetes).get_conn_async()
+        connect = InterlockKubernetesHook(where.kubernetes).get_conn_async
         scope = Scope(where.kubernetes, *API, where.journal_namespace, labels=LABELS)
         changed = asyncio.Event()
         said = ""
-        async with shared(scope, lambda: client) as leases:
+        async with shared(scope, connect) as leases, await connect() as client:
             with leases.waking(changed, f"{where.namespace}."):
                 while True:
                     changed.clear()
-                    own = await InterlockKubernetesHook(where.kubernetes).get_conn_async()
                     try:
-                        taken = await lock_and_open(run, datetime.now(UTC), own)
+                        taken = await lock_and_open(run, client, datetime.now(UTC))
                     except AirflowFailException as refused:
                         self.log.error("%s", refused)
                         yield TaskFailedEvent()

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
 from interlock.clients.kubernetes import Conflict
 from interlock.hooks.kubernetes import InterlockKubernetesHook
 from interlock.manifest import Manifest, ObjectRef
-from interlock.operators.kubernetes import ROLLOUT, RollbackOperator, RolloutOperator, checked, images_in
+from interlock.operators.kubernetes import RollbackOperator, RolloutOperator, checked
 from interlock.sensors.kubernetes import RolloutSensor
+from interlock.trains.images import ROLLOUT, ImagesError, images_in
+from interlock.trains.lock import empty, release, take
 
 WHERE = {"namespace": "payments", "name": "service-a"}
 REF = ObjectRef("apps/v1", "Deployment", "payments", "service-a")
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OLD, NEW, OTHER = (f"registry.internal/service-a:{tag}" for tag in ("1.0.0", "1.1.0", "2.0.0"))
 
 
@@ -43,7 +47,10 @@ def deployment(image: str = OLD, *, metadata: dict[str, Any] | None = None, **sp
 class Cluster:
     """Stands for the client: gives `reads` in turn, the last one for ever; keeps what is applied."""
 
-    def __init__(self, *reads: Manifest | None, conflicts: int = 0) -> None:
+    def __init__(
+        self, *reads: Manifest | None, conflicts: int = 0, leases: dict[str, Manifest] | None = None
+    ) -> None:
+        self.leases = leases or {}
         self.reads = list(reads)
         self.conflicts = conflicts
         self.applied: list[dict[str, Any]] = []
@@ -55,6 +62,8 @@ class Cluster:
         return None
 
     async def get(self, ref: ObjectRef) -> Manifest | None:
+        if ref.kind == "Lease":
+            return self.leases.get(ref.name)
         return self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
@@ -133,12 +142,12 @@ def test_an_image_that_names_no_release_is_refused(image: str, says: str) -> Non
     ],
 )
 def test_a_workload_that_cannot_roll_out_is_refused(live: Manifest | None, says: str) -> None:
-    with pytest.raises(AirflowFailException, match=says):
+    with pytest.raises(ImagesError, match=says):
         images_in(live, REF, {"app": NEW})
 
 
 def test_a_container_that_is_not_there_is_named() -> None:
-    with pytest.raises(AirflowFailException, match="has no container 'web', only app, proxy"):
+    with pytest.raises(ImagesError, match="has no container 'web', only app, proxy"):
         images_in(deployment(), REF, {"web": NEW})
 
 
@@ -249,3 +258,23 @@ def test_importing_them_loads_no_client_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "operator", [rollout, lambda: RollbackOperator(task_id="t", **WHERE, images={"app": NEW})]
+)
+def test_a_train_that_holds_the_service_goes_first(monkeypatch: pytest.MonkeyPatch, operator: Any) -> None:
+    held = take(empty("payments", "service-a", "interlock"), "promotion_train__payments/r1", NOW)
+    assert isinstance(held, Manifest)
+    cluster = serve(monkeypatch, Cluster(deployment(), leases={"payments.service-a": held}))
+    with pytest.raises(
+        AirflowException, match=r"is held by promotion_train__payments/r1\. Nothing was written"
+    ):
+        operator().execute({"ti": Ti()})
+    assert cluster.applied == []
+    freed = release(held, "promotion_train__payments/r1", NOW)
+    assert freed is not None
+    cluster.leases["payments.service-a"] = freed
+    with pytest.raises(TaskDeferred):
+        operator().execute({"ti": Ti()})
+    assert len(cluster.applied) == 1

@@ -13,7 +13,7 @@ from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest
 from interlock.trains import lock
 
-API = ("coordination.k8s.io/v1", "Lease")
+API = lock.API
 LABELS = "app.kubernetes.io/managed-by=interlock"
 
 

@@ -1,14 +1,14 @@
 """Roll out an image without a train, and take it back; the wait costs no worker.
 
-These operators take no lock and keep no journal: use a train where services depend on each other, and neither
-of these on a service that a train moves at the same time.
+These operators take no lock and keep no journal: use a train where services depend on each other. While a
+train holds a service's lock they refuse to write to it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,27 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from interlock.hooks.kubernetes import InterlockKubernetesHook
-from interlock.manifest import FIELD_MANAGER, PREFIX, Manifest, ObjectRef
-from interlock.trains.fields import FieldPath, ListKey, get, put
+from interlock.manifest import ObjectRef
+from interlock.project import environments_file, train_files
 from interlock.trains.image import Image, ImageError
-from interlock.trains.model import Service
-from interlock.trains.obstacles import obstacles
-from interlock.trains.ownership import owner
+from interlock.trains.images import BEFORE, ImagesError, apply_object, images_in, left_by
+from interlock.trains.lock import guarding, holder_in
+from interlock.trains.model import (
+    Environment,
+    Train,
+    TrainFileError,
+    load_environments,
+    load_train,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interlock.clients.kubernetes import KubernetesClient
+
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
-BEFORE = "before"
 AFTER = "after"
 ATTEMPTS = 10
-ROLLOUT = f"{PREFIX}rollout"
-"""Annotation on a workload: which task rolled it out, and the images it found, so that a retry knows them."""
 
 
 class _ImagesOperator(BaseOperator):
@@ -83,6 +88,16 @@ class _ImagesOperator(BaseOperator):
             method_name="execute_complete",
         )
 
+    async def _refuse_when_locked(self, client: KubernetesClient) -> None:
+        """A train that moves this workload goes first."""
+        for lease in guarding(self.ref, self.kubernetes_conn_id, *known()):
+            found = await client.get(lease)
+            if found is not None and (holder := holder_in(found)):
+                raise AirflowException(
+                    f"{self.ref} belongs to a train under way: {lease} is held by {holder}. "
+                    "Nothing was written; try again when that run has ended"
+                )
+
     async def _set(
         self, images: Mapping[str, str], *, task: str = "", only_from: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, str]]:
@@ -102,8 +117,13 @@ class _ImagesOperator(BaseOperator):
             first: dict[str, str] | None = None
             for _ in range(ATTEMPTS):
                 live = await client.get(self.ref)
-                found = images_in(live, self.ref, images)
+                try:
+                    found = images_in(live, self.ref, images)
+                except ImagesError as error:
+                    raise AirflowFailException(str(error)) from None
                 assert live is not None
+                # After the read: a train that locks later finds what we write, or makes our write fail.
+                await self._refuse_when_locked(client)
                 if first is not None and found != first:
                     raise AirflowFailException(
                         f"{self.ref}: somebody changed its images in between, from {first} to {found}; "
@@ -118,9 +138,9 @@ class _ImagesOperator(BaseOperator):
                         )
                     if image != images[container]:
                         self.log.info("%s %s: %s → %s", self.ref, container, image, images[container])
-                before = _left_by(task, live) or found
+                before = left_by(task, live) or found
                 try:
-                    after = await client.apply(_wanted(live, images, task, before), force=True)
+                    after = await client.apply(apply_object(live, images, task, before), force=True)
                 except Conflict:
                     continue
                 return after.generation, before
@@ -200,6 +220,18 @@ class RollbackOperator(_ImagesOperator):
         self._wait(generation)
 
 
+def known() -> tuple[list[Environment], list[Train]]:
+    """The project's environments and trains; a train whose file is wrong has no DAG and moves nothing."""
+    if not environments_file().exists():
+        return [], []
+    environments = load_environments(environments_file())
+    trains = []
+    for path in train_files():
+        with suppress(TrainFileError):
+            trains.append(load_train(path, environments))
+    return list(environments.values()), trains
+
+
 def checked(image: str) -> str:
     """The image, if it names a release.
 
@@ -215,69 +247,3 @@ def checked(image: str) -> str:
             f"image {image!r}: expected a tag or a digest, as without one it would be whatever is latest"
         )
     return image
-
-
-def images_in(live: Manifest | None, ref: ObjectRef, containers: Mapping[str, str]) -> dict[str, str]:
-    """The images that these containers have.
-
-    Raises:
-        AirflowFailException: the workload is not there, or can't be rolled out; the message has all reasons.
-    """
-    if live is None:
-        raise AirflowFailException(f"no {ref} in namespace {ref.namespace}")
-    problems: list[str] = []
-    for container in containers:
-        problems += [p for p in obstacles(_service(ref, container), live) if p not in problems]
-    if problems:
-        raise AirflowFailException("; ".join(problems))
-    return {container: str(get(live.raw, _image_path(container))) for container in containers}
-
-
-def _service(ref: ObjectRef, container: str) -> Service:
-    return Service(
-        name=ref.name,
-        image="",
-        kind=ref.kind,
-        workload=ref.name,
-        container=container,
-        after=(),
-        deadline=timedelta(0),
-        soak=timedelta(0),
-    )
-
-
-def _image_path(container: str) -> FieldPath:
-    return FieldPath.of("spec", "template", "spec", "containers", ListKey("name", container), "image")
-
-
-def _left_by(task: str, live: Manifest) -> dict[str, str] | None:
-    """The images that this task found at its first write, if it has written already."""
-    try:
-        left = json.loads(live.annotations.get(ROLLOUT, "null"))
-    except ValueError:
-        return None
-    if not task or not isinstance(left, dict) or left.get("task") != task:
-        return None
-    before = left.get(BEFORE)
-    return {str(name): str(image) for name, image in before.items()} if isinstance(before, dict) else None
-
-
-def _wanted(live: Manifest, images: Mapping[str, str], task: str, before: Mapping[str, str]) -> Manifest:
-    """The apply object: the images, and those of other containers that would be lost if we let go of them."""
-    metadata: dict[str, Any] = {
-        "name": live.name,
-        "namespace": live.namespace,
-        "uid": live.uid,
-        "resourceVersion": live.resource_version,
-    }
-    if task:
-        left = {"task": task, BEFORE: dict(before)}
-        metadata["annotations"] = {ROLLOUT: json.dumps(left, sort_keys=True)}
-    raw: dict[str, Any] = {"apiVersion": live.api_version, "kind": live.kind, "metadata": metadata}
-    for container in live.raw["spec"]["template"]["spec"]["containers"]:
-        path = _image_path(container["name"])
-        if container["name"] in images:
-            raw = put(raw, path, images[container["name"]])
-        elif owner(live, path) == FIELD_MANAGER:
-            raw = put(raw, path, container["image"])
-    return Manifest.of(raw)

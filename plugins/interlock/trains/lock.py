@@ -15,12 +15,15 @@ Pure: these functions return the Lease to write. Write it with the resourceVersi
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from interlock.manifest import Manifest
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.model import Environment, Train
 from interlock.trains.view import number, text
 
+API = ("coordination.k8s.io/v1", "Lease")
 FENCE = "interlock.internal/fence"
 """Annotation on a workload: the transitions of the lock under which it is being changed."""
 
@@ -46,6 +49,37 @@ def holder_of(dag_id: str, run_id: str) -> str:
 def lease_name(namespace: str, service: str) -> str:
     """The name of a service's Lease in the journal namespace."""
     return f"{namespace}.{service}"
+
+
+def guarding(
+    workload: ObjectRef, kubernetes: str, environments: Iterable[Environment], trains: Iterable[Train]
+) -> tuple[ObjectRef, ...]:
+    """The Leases under which a train may move a workload.
+
+    Args:
+        workload: a Deployment, StatefulSet or DaemonSet.
+        kubernetes: the Airflow connection of its cluster.
+        environments: all environments.
+        trains: all trains.
+    """
+    services = {
+        (name, service.name)
+        for train in trains
+        for service in train.services
+        if (service.kind, service.workload) == (workload.kind, workload.name)
+        for name in train.environments
+    }
+    return tuple(
+        sorted(
+            {
+                ObjectRef(*API, where.journal_namespace, lease_name(where.namespace, service))
+                for where in environments
+                for name, service in services
+                if (where.name, where.kubernetes, where.namespace) == (name, kubernetes, workload.namespace)
+            },
+            key=str,
+        )
+    )
 
 
 def empty(namespace: str, service: str, journal_namespace: str) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -12,13 +11,7 @@ from moved_train import HOLDER, NOW, RUN, SANDBOX, moved
 
 from interlock import cli
 from interlock.clients.journal import JournalStore
-from interlock.connections import (
-    ConnectionMissing,
-    connection,
-    store_settings,
-    variable,
-    vault_settings,
-)
+from interlock.connections import variable
 from interlock.doctor import needed, rights_lines
 from interlock.project import include
 
@@ -104,37 +97,6 @@ def test_a_missing_connection_is_named(
 def test_an_unknown_environment_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--environment", "moon"]) == 1
     assert "it has sandbox" in capsys.readouterr().err
-
-
-def test_connections_as_json_and_as_uri_are_the_same() -> None:
-    told = {
-        "conn_type": "vault",
-        "host": "127.0.0.1",
-        "port": 8200,
-        "login": "role",
-        "password": "p/w",
-        "schema": "kv",
-        "extra": {"auth_type": "approle"},
-    }
-    uri = "vault://role:p%2Fw@127.0.0.1:8200/kv?auth_type=approle"
-    both = [connection("v", {"AIRFLOW_CONN_V": text}) for text in (json.dumps(told), uri)]
-    assert both[0] == both[1]
-    settings = vault_settings(both[0])
-    assert (settings.address, settings.mount) == ("http://127.0.0.1:8200", "kv")
-    assert (settings.role_id, settings.secret_id, settings.token) == ("role", "p/w", None)
-
-
-@pytest.mark.parametrize("text", ["{broken secret", "no-uri-secret"])
-def test_a_broken_connection_is_refused_without_showing_it(text: str) -> None:
-    with pytest.raises(ConnectionMissing) as refused:
-        connection("v", {"AIRFLOW_CONN_V": text})
-    assert "secret" not in str(refused.value)
-
-
-def test_a_store_needs_a_bucket() -> None:
-    found = connection("e", {"AIRFLOW_CONN_E": '{"conn_type": "aws"}'})
-    with pytest.raises(ConnectionMissing, match="bucket_name"):
-        store_settings(found)
 
 
 async def test_the_doctor_names_the_verbs_that_are_missing() -> None:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from interlock.clients.journal import JournalStore
+from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes import Conflict, KubernetesClient, KubernetesError
 from interlock.clients.locks import all_held
-from interlock.connections import ConnectionMissing, connection, kubernetes_client
+from interlock.connections import ConnectionMissing, connection
 from interlock.manifest import Manifest, ObjectRef
 from interlock.project import environments_file, include
 from interlock.trains import lock
@@ -89,7 +90,8 @@ def _environment(name: str | None) -> Environment:
 
 
 async def _with_client(asked: argparse.Namespace, environment: Environment) -> int:
-    async with kubernetes_client(connection(environment.kubernetes)) as client:
+    settings = KubernetesSettings.of_connection(connection(environment.kubernetes))
+    async with KubernetesClient.of(settings) as client:
         now = datetime.now(UTC)
         if asked.command == "status":
             lines = await status(client, environment)

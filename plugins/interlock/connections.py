@@ -1,6 +1,7 @@
-"""Airflow's connections, read from the environment variables `AIRFLOW_CONN_…`, without Airflow.
+"""What an Airflow connection says, as plain values; also read from `AIRFLOW_CONN_…`, without Airflow.
 
-Both forms that Airflow documents: JSON, and a URI whose query is the extra.
+The settings of each client are made of these values, in one place: `of_connection` beside the settings. A
+hook gives Airflow's connection (`of_airflow`), the command line the environment's (`connection`).
 """
 
 from __future__ import annotations
@@ -9,30 +10,61 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-if TYPE_CHECKING:
-    from interlock.clients.kubernetes import KubernetesClient
-    from interlock.clients.object_store import StoreSettings
-    from interlock.clients.vault import VaultSettings
 
-
-class ConnectionMissing(Exception):
+class ConnectionMissing(ValueError):
     """A connection isn't there or can't be used; the message says what to set."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One connection, as Airflow names its parts."""
+    """One connection, as Airflow names its parts; what isn't set is empty."""
 
     name: str
+    type: str = ""
     host: str = ""
     port: int | None = None
     login: str = ""
     password: str = field(default="", repr=False)
     schema: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def is_true(self, key: str, default: bool = False) -> bool:
+        """Whether a key of the extra says yes, as JSON or as text; `default` where it isn't there."""
+        value = self.extra.get(key)
+        return default if value is None else str(value).strip().lower() in ("true", "1", "yes")
+
+
+class AirflowConnection(Protocol):
+    """What is read of Airflow's own connection."""
+
+    conn_id: str
+    conn_type: str | None
+    host: str | None
+    port: int | None
+    login: str | None
+    password: str | None
+    schema: str | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]:
+        """The extra, decoded."""
+
+
+def of_airflow(found: AirflowConnection) -> Connection:
+    """Airflow's connection as plain values."""
+    return Connection(
+        found.conn_id,
+        type=found.conn_type or "",
+        host=found.host or "",
+        port=found.port,
+        login=found.login or "",
+        password=found.password or "",
+        schema=found.schema or "",
+        extra=found.extra_dejson,
+    )
 
 
 def variable(name: str) -> str:
@@ -41,7 +73,7 @@ def variable(name: str) -> str:
 
 
 def connection(name: str, variables: Mapping[str, str] | None = None) -> Connection:
-    """Read a connection.
+    """Read a connection from the environment, in both forms that Airflow documents: JSON and URI.
 
     Raises:
         ConnectionMissing: it isn't set, or is neither JSON nor a URI.
@@ -59,66 +91,11 @@ def connection(name: str, variables: Mapping[str, str] | None = None) -> Connect
         ) from None
 
 
-def kubernetes_client(found: Connection) -> KubernetesClient:
-    """The client of a `kubernetes` connection."""
-    from interlock.clients.kubernetes import KubernetesClient
-
-    inline = found.extra.get("kube_config")
-    return KubernetesClient.from_settings(
-        kube_config_path=found.extra.get("kube_config_path") or None,
-        kube_config=json.loads(inline) if isinstance(inline, str) and inline else inline or None,
-        in_cluster=_true(found.extra.get("in_cluster")),
-        context=found.extra.get("cluster_context") or None,
-    )
-
-
-def vault_settings(found: Connection) -> VaultSettings:
-    """The settings of a `vault` connection."""
-    from interlock.clients.vault import VaultSettings
-
-    extra = found.extra
-    approle = (extra.get("auth_type") or ("approle" if found.login else "token")) == "approle"
-    host = found.host.rstrip("/")
-    if "://" not in host:
-        scheme = "https" if _true(extra.get("use_tls")) else "http"
-        host = f"{scheme}://{host}:{found.port or 8200}"
-    elif found.port and urlsplit(host).port is None:
-        host = f"{host}:{found.port}"
-    return VaultSettings(
-        address=host,
-        role_id=(extra.get("role_id") or found.login) if approle else None,
-        secret_id=found.password if approle else None,
-        token=None if approle else found.password,
-        namespace=extra.get("namespace") or None,
-        mount=found.schema or "secret",
-        kv_version=int(extra.get("kv_engine_version") or 2),
-        transit_mount=extra.get("transit_mount_point") or "transit",
-        approle_mount=(extra.get("auth_mount_point") or "approle") if approle else "approle",
-    )
-
-
-def store_settings(found: Connection) -> StoreSettings:
-    """The settings of an `aws` connection that names a bucket."""
-    from interlock.clients.object_store import StoreSettings
-
-    service = (found.extra.get("service_config") or {}).get("s3") or {}
-    if not service.get("bucket_name"):
-        raise ConnectionMissing(
-            f'connection {found.name}: its extra needs {{"service_config": {{"s3": {{"bucket_name": "…"}}}}}}'
-        )
-    return StoreSettings(
-        bucket=service["bucket_name"],
-        access_key=found.login or None,
-        secret_key=found.password or None,
-        endpoint_url=service.get("endpoint_url") or found.extra.get("endpoint_url") or None,
-        region=found.extra.get("region_name") or "us-east-1",
-    )
-
-
 def _from_json(name: str, told: Mapping[str, Any]) -> Connection:
     extra = told.get("extra") or {}
     return Connection(
         name,
+        type=_type(told.get("conn_type") or ""),
         host=told.get("host") or "",
         port=int(told["port"]) if told.get("port") else None,
         login=told.get("login") or "",
@@ -129,14 +106,18 @@ def _from_json(name: str, told: Mapping[str, Any]) -> Connection:
 
 
 def _from_uri(name: str, text: str) -> Connection:
-    parts = urlsplit(text)
-    if not parts.scheme:
+    """Read `TYPE://…`; as in Airflow, a second scheme (`TYPE://https://…`) belongs to the host."""
+    kind, _, rest = text.partition("://")
+    if not kind or not rest:
         raise ValueError("no scheme")
+    parts = urlsplit(rest if "://" in rest.partition("?")[0] else f"//{rest}")
+    host = unquote(parts.hostname or "")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     extra = json.loads(query["__extra__"]) if "__extra__" in query else query
     return Connection(
         name,
-        host=unquote(parts.hostname or ""),
+        type=_type(kind),
+        host=f"{parts.scheme}://{host}" if parts.scheme and host else host,
         port=parts.port,
         login=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
@@ -145,5 +126,5 @@ def _from_uri(name: str, text: str) -> Connection:
     )
 
 
-def _true(value: object) -> bool:
-    return str(value or "").lower() in ("true", "1", "yes")
+def _type(kind: str) -> str:
+    return kind.replace("-", "_")

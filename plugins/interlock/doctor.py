@@ -10,13 +10,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from interlock.connections import (
-    ConnectionMissing,
-    connection,
-    kubernetes_client,
-    store_settings,
-    vault_settings,
-)
+from interlock.connections import ConnectionMissing, connection
 from interlock.trains.model import Environment
 
 RBAC = "include/deploy/kubernetes/rbac.yaml"
@@ -85,12 +79,14 @@ async def rights_lines(client: Rights, needs: list[tuple[str, str, str, tuple[st
 
 
 async def _kubernetes(environment: Environment, include: Path) -> list[Line]:
-    from interlock.clients.kubernetes import KubernetesError
+    from interlock.clients.kubeconfig import KubernetesSettings
+    from interlock.clients.kubernetes import KubernetesClient, KubernetesError
 
     what = f"Kubernetes API ({environment.kubernetes})"
     lines: list[Line] = []
     try:
-        async with kubernetes_client(connection(environment.kubernetes)) as client:
+        settings = KubernetesSettings.of_connection(connection(environment.kubernetes))
+        async with KubernetesClient.of(settings) as client:
             lines.append(Line(what, True, await client.version(), ""))
             rbac = (include / "deploy" / "kubernetes" / "rbac.yaml").read_text()
             lines += await rights_lines(client, needed(rbac, environment))
@@ -104,11 +100,11 @@ async def _kubernetes(environment: Environment, include: Path) -> list[Line]:
 
 
 def _vault(environment: Environment, key: str) -> Iterator[Line]:
-    from interlock.clients.vault import VaultClient
+    from interlock.clients.vault import VaultClient, VaultSettings
 
     what = f"Vault ({environment.vault})"
     try:
-        client = VaultClient(vault_settings(connection(environment.vault)))
+        client = VaultClient(VaultSettings.of_connection(connection(environment.vault)))
     except (ConnectionMissing, ValueError) as error:
         yield Line(what, False, str(error), "Airflow's connections")
         return
@@ -131,9 +127,9 @@ def _vault(environment: Environment, key: str) -> Iterator[Line]:
 
 
 def _store(environment: Environment) -> str:
-    from interlock.clients.object_store import ObjectStore
+    from interlock.clients.object_store import ObjectStore, StoreSettings
 
-    store = ObjectStore(store_settings(connection(environment.store)))
+    store = ObjectStore(StoreSettings.of_connection(connection(environment.store)))
     try:
         store.probe()
     finally:

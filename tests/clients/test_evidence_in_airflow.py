@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +18,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultRefused, VaultSettings
 from interlock.evidence.envelope import Envelope
-from interlock.hooks.evidence import EvidenceHook, spool_folder, store_settings
+from interlock.hooks.evidence import EvidenceHook, spool_folder
 from interlock.hooks.vault import InterlockVaultHook
-from interlock.hooks.vault import vault_settings as settings_of
 from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, run_of, seal
 from interlock.operators.vault import VaultSecretsOperator
 from interlock.sensors.vault import VaultSecretsSensor
@@ -79,50 +77,6 @@ def connections(
 def context() -> Any:
     run = SimpleNamespace(dag_id="promotion_train__payments", run_id=f"manual__{uuid4().hex}")
     return {"dag_run": run, "run_id": run.run_id}
-
-
-def connection(**settings: Any) -> Connection:
-    return Connection(conn_id="c", **settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "address"),
-    [
-        ({"conn_type": "vault", "host": "v", "port": 8300}, "http://v:8300"),
-        ({"conn_type": "vault", "host": "v"}, "http://v:8200"),
-        ({"conn_type": "vault", "host": "v", "extra": '{"use_tls": true}'}, "https://v:8200"),
-        ({"conn_type": "vault", "host": "https://v.example:8300"}, "https://v.example:8300"),
-        ({"conn_type": "vault", "host": "http://v", "port": 80}, "http://v:80"),
-    ],
-)
-def test_a_vault_connection_is_read_as_the_provider_reads_it(
-    settings: Mapping[str, Any], address: str
-) -> None:
-    assert settings_of(connection(**settings)).address == address
-
-
-def test_an_approle_and_a_token_come_from_the_fields_that_the_provider_uses() -> None:
-    approle = settings_of(
-        connection(conn_type="vault", host="v", schema="kv", login="role", password="secret")
-    )
-    assert (approle.role_id, approle.secret_id, approle.token, approle.mount) == (
-        "role",
-        "secret",
-        None,
-        "kv",
-    )
-    token = settings_of(connection(conn_type="vault", host="v", password="secret"))
-    assert (token.role_id, token.secret_id, token.token, token.mount) == (None, None, "secret", "secret")
-
-
-def test_an_authentication_that_is_not_supported_is_named() -> None:
-    with pytest.raises(ValueError, match="auth_type 'ldap'; Interlock uses 'approle' or 'token'"):
-        settings_of(connection(conn_type="vault", host="v", extra='{"auth_type": "ldap"}'))
-
-
-def test_an_evidence_connection_without_a_bucket_says_what_it_needs() -> None:
-    with pytest.raises(ValueError, match="bucket_name"):
-        store_settings(connection(conn_type="aws"))
 
 
 def test_the_spool_is_a_folder_of_airflows_home_unless_configured(

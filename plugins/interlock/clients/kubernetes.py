@@ -21,6 +21,7 @@ import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 
+from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes_api import (
     Conflict,
     Forbidden,
@@ -77,22 +78,9 @@ class KubernetesClient:
         self._http: httpx2.AsyncClient | None = None
 
     @classmethod
-    def from_settings(
-        cls,
-        *,
-        kube_config_path: str | None = None,
-        kube_config: Mapping[str, Any] | None = None,
-        in_cluster: bool = False,
-        context: str | None = None,
-    ) -> Self:
-        """A client from plain settings; without any, as kubectl would find its configuration."""
-        if in_cluster:
-            return cls(KubeConfig.from_service_account(), context)
-        if kube_config is not None:
-            return cls(KubeConfig.from_dict(dict(kube_config)), context)
-        if kube_config_path:
-            return cls(KubeConfig.from_file(kube_config_path), context)
-        return cls(KubeConfig.from_env(), context)
+    def of(cls, settings: KubernetesSettings) -> Self:
+        """A client from plain settings."""
+        return cls(settings.kubeconfig(), settings.context)
 
     async def __aenter__(self) -> Self:
         single = self._config.get(self._context)

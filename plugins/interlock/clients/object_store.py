@@ -22,11 +22,13 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from interlock.connections import Connection, ConnectionMissing
 
 TIMEOUT_SECONDS: Final = 3.0
 RETENTION_DAYS: Final = 1095
@@ -87,6 +89,30 @@ class StoreSettings:
     region: str = "us-east-1"
     retention: timedelta = timedelta(days=RETENTION_DAYS)
     timeout: float = TIMEOUT_SECONDS
+
+    @classmethod
+    def of_connection(cls, found: Connection) -> Self:
+        """The settings that an `aws` connection describes.
+
+        Used: login and password, the access key and its secret; and of the extra `endpoint_url`,
+        `region_name` and `service_config.s3.bucket_name` (also `service_config.s3.endpoint_url`).
+
+        Raises:
+            ConnectionMissing: it names no bucket.
+        """
+        service = (found.extra.get("service_config") or {}).get("s3") or {}
+        if not service.get("bucket_name"):
+            raise ConnectionMissing(
+                f"connection {found.name}: it names no bucket; "
+                f'its extra needs {{"service_config": {{"s3": {{"bucket_name": "…"}}}}}}'
+            )
+        return cls(
+            bucket=service["bucket_name"],
+            access_key=found.login or None,
+            secret_key=found.password or None,
+            endpoint_url=service.get("endpoint_url") or found.extra.get("endpoint_url") or None,
+            region=found.extra.get("region_name") or "us-east-1",
+        )
 
 
 @dataclass(frozen=True)

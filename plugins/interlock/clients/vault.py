@@ -17,11 +17,14 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 import hvac
 import requests
 from hvac import exceptions as hvac_errors
+
+from interlock.connections import Connection, ConnectionMissing
 
 TIMEOUT_SECONDS: Final = 3.0
 
@@ -71,6 +74,40 @@ class VaultSettings:
     transit_mount: str = "transit"
     approle_mount: str = "approle"
     timeout: float = TIMEOUT_SECONDS
+
+    @classmethod
+    def of_connection(cls, found: Connection) -> Self:
+        """The settings that a `vault` connection describes, with the provider's fields.
+
+        Used: host (also a whole URL) and port; schema, the KV mount; login and password, the AppRole's
+        role_id and secret_id, or the password alone, a token; and of the extra `auth_type` (`approle` or
+        `token`), `auth_mount_point`, `role_id`, `namespace`, `kv_engine_version`, `use_tls` and
+        `transit_mount_point`.
+
+        Raises:
+            ConnectionMissing: a field can't be used: the authentication, the KV version, or no host.
+        """
+        extra = found.extra
+        method = extra.get("auth_type") or ("approle" if found.login else "token")
+        if method not in ("approle", "token"):
+            raise ConnectionMissing(
+                f"connection {found.name}: auth_type {method!r}; Interlock uses 'approle' or 'token'"
+            )
+        version = str(extra.get("kv_engine_version") or 2)
+        if version not in ("1", "2"):
+            raise ConnectionMissing(f"connection {found.name}: kv_engine_version {version!r}; it is 1 or 2")
+        approle = method == "approle"
+        return cls(
+            address=_address(found),
+            role_id=(found.login or extra.get("role_id") or None) if approle else None,
+            secret_id=found.password or None if approle else None,
+            token=None if approle else found.password or None,
+            namespace=extra.get("namespace") or None,
+            mount=found.schema or "secret",
+            kv_version=int(version),
+            transit_mount=extra.get("transit_mount_point") or "transit",
+            approle_mount=(extra.get("auth_mount_point") or "approle") if approle else "approle",
+        )
 
 
 @dataclass(frozen=True)
@@ -242,6 +279,19 @@ class VaultClient:
             self._settings.role_id, self._settings.secret_id, mount_point=self._settings.approle_mount
         )
         return True
+
+
+def _address(found: Connection) -> str:
+    """The server's URL; TLS by its scheme, else by `use_tls`, else by the type, as in the provider."""
+    scheme = "https" if found.is_true("use_tls", default=found.type in ("vaults", "https")) else "http"
+    host, port, path = found.host, found.port or 8200, ""
+    if "://" in host:
+        parts = urlsplit(host)
+        scheme = {"vault": "http", "vaults": "https"}.get(parts.scheme, parts.scheme)
+        host, port, path = parts.hostname or "", parts.port or found.port or 0, parts.path.rstrip("/")
+    if not host:
+        raise ConnectionMissing(f"connection {found.name}: it names no host")
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}{path}"
 
 
 def _b64(data: bytes) -> str:

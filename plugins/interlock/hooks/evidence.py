@@ -11,13 +11,12 @@ from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from interlock.connections import of_airflow
 from interlock.hooks.vault import InterlockVaultHook
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
-
     from interlock.clients.evidence import BucketWriter
-    from interlock.clients.object_store import ObjectStore, StoreSettings
+    from interlock.clients.object_store import ObjectStore
     from interlock.clients.vault import VaultClient
 
 
@@ -26,8 +25,7 @@ class EvidenceHook(BaseHook):
 
     A connection that doesn't exist is no error: statements then wait in the spool, and say why.
 
-    Used of the evidence connection (type `aws`): login and password, the access key and its secret; and of
-    its extra `endpoint_url`, `region_name` and `service_config.s3.bucket_name`.
+    Which fields of the evidence connection are used is said at `StoreSettings.of_connection`.
 
     Settings of Airflow's section `[interlock]`: `spool`, the spool's folder (default `$AIRFLOW_HOME/spool`),
     and `transit_key`, the signing key's name (default `interlock-statements`).
@@ -90,13 +88,13 @@ class EvidenceHook(BaseHook):
             return None
 
     def _store(self) -> ObjectStore | None:
-        from interlock.clients.object_store import ObjectStore
+        from interlock.clients.object_store import ObjectStore, StoreSettings
 
         try:
             connection = self.get_connection(self.evidence_conn_id)
         except AirflowNotFoundException:
             return None
-        return ObjectStore(store_settings(connection))
+        return ObjectStore(StoreSettings.of_connection(of_airflow(connection)))
 
 
 def spool_folder() -> Path:
@@ -104,28 +102,3 @@ def spool_folder() -> Path:
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
     configured = conf.get("interlock", "spool", fallback="") or f"{home}/spool"
     return Path(configured).expanduser().absolute()
-
-
-def store_settings(connection: Connection) -> StoreSettings:
-    """Return the store's settings that an `aws` connection describes.
-
-    Raises:
-        ValueError: it names no bucket.
-    """
-    from interlock.clients.object_store import StoreSettings
-
-    extra = connection.extra_dejson
-    service = (extra.get("service_config") or {}).get("s3") or {}
-    bucket = service.get("bucket_name")
-    if not bucket:
-        raise ValueError(
-            f"connection {connection.conn_id}: it names no bucket; "
-            f'its extra needs {{"service_config": {{"s3": {{"bucket_name": "…"}}}}}}'
-        )
-    return StoreSettings(
-        bucket=bucket,
-        access_key=connection.login or None,
-        secret_key=connection.password or None,
-        endpoint_url=service.get("endpoint_url") or extra.get("endpoint_url") or None,
-        region=extra.get("region_name") or "us-east-1",
-    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
+from interlock.connections import of_airflow
+
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from interlock.clients.kubernetes import KubernetesClient
 
 
@@ -32,12 +35,11 @@ class InterlockKubernetesHook(BaseHook):
 
     def get_conn(self) -> KubernetesClient:
         """The client, for a worker; use it with ``async with``."""
-        return _client(self.get_connection(self.kubernetes_conn_id).extra_dejson)
+        return _client(self.get_connection(self.kubernetes_conn_id))
 
     async def get_conn_async(self) -> KubernetesClient:
         """The client, for a trigger."""
-        connection = await self.aget_connection(self.kubernetes_conn_id)
-        return _client(connection.extra_dejson)
+        return _client(await self.aget_connection(self.kubernetes_conn_id))
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the API server for its version."""
@@ -55,13 +57,8 @@ class InterlockKubernetesHook(BaseHook):
             return False, str(error)
 
 
-def _client(extra: dict[str, Any]) -> KubernetesClient:
+def _client(connection: Connection) -> KubernetesClient:
+    from interlock.clients.kubeconfig import KubernetesSettings
     from interlock.clients.kubernetes import KubernetesClient
 
-    inline = extra.get("kube_config")
-    return KubernetesClient.from_settings(
-        kube_config_path=extra.get("kube_config_path") or None,
-        kube_config=json.loads(inline) if isinstance(inline, str) and inline else inline or None,
-        in_cluster=str(extra.get("in_cluster") or "").lower() in ("true", "1", "yes"),
-        context=extra.get("cluster_context") or None,
-    )
+    return KubernetesClient.of(KubernetesSettings.of_connection(of_airflow(connection)))

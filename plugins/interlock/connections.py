@@ -36,6 +36,26 @@ class Connection:
         value = self.extra.get(key)
         return default if value is None else str(value).strip().lower() in ("true", "1", "yes")
 
+    def address(self, *, port: int) -> str:
+        """The server's URL; TLS by the host's scheme, else by `use_tls`, else by the type (such as `vaults`).
+
+        Args:
+            port: the one of a host without a scheme and without a port.
+
+        Raises:
+            ConnectionMissing: it names no host.
+        """
+        tls = self.is_true("use_tls", default=self.type in ("vaults", "https"))
+        scheme, host, path = "https" if tls else "http", self.host, ""
+        found = self.port or port
+        if "://" in host:
+            parts = urlsplit(host)
+            scheme = {"vault": "http", "vaults": "https"}.get(parts.scheme, parts.scheme)
+            host, found, path = parts.hostname or "", parts.port or self.port or 0, parts.path.rstrip("/")
+        if not host:
+            raise ConnectionMissing(f"connection {self.name}: it names no host")
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{found}' if found else ''}{path}"
+
 
 class AirflowConnection(Protocol):
     """What is read of Airflow's own connection."""

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 import hvac
 import requests
@@ -98,7 +97,7 @@ class VaultSettings:
             raise ConnectionMissing(f"connection {found.name}: kv_engine_version {version!r}; it is 1 or 2")
         approle = method == "approle"
         return cls(
-            address=_address(found),
+            address=found.address(port=8200),
             role_id=(found.login or extra.get("role_id") or None) if approle else None,
             secret_id=found.password or None if approle else None,
             token=None if approle else found.password or None,
@@ -279,19 +278,6 @@ class VaultClient:
             self._settings.role_id, self._settings.secret_id, mount_point=self._settings.approle_mount
         )
         return True
-
-
-def _address(found: Connection) -> str:
-    """The server's URL; TLS by its scheme, else by `use_tls`, else by the type, as in the provider."""
-    scheme = "https" if found.is_true("use_tls", default=found.type in ("vaults", "https")) else "http"
-    host, port, path = found.host, found.port or 8200, ""
-    if "://" in host:
-        parts = urlsplit(host)
-        scheme = {"vault": "http", "vaults": "https"}.get(parts.scheme, parts.scheme)
-        host, port, path = parts.hostname or "", parts.port or found.port or 0, parts.path.rstrip("/")
-    if not host:
-        raise ConnectionMissing(f"connection {found.name}: it names no host")
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}{path}"
 
 
 def _b64(data: bytes) -> str:

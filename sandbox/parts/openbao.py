@@ -18,8 +18,9 @@ from sandbox.parts.part import Part, PartError, Report
 from sandbox.state import CHECKOUT, HOST, State
 from sandbox.supervisor import Program
 
-POLICY = CHECKOUT / "include" / "deploy" / "vault" / "interlock.hcl"
-ROLE = "interlock"
+DEPLOY = CHECKOUT / "include" / "deploy" / "vault"
+# The workers' role, and the one that signs the log's checkpoints. Each has a policy file of its name.
+ROLE, LOG_ROLE = ROLES = ("interlock", "interlock-log")
 SIGNING_KEYS = ("interlock-statements", "interlock-checkpoints")
 
 
@@ -62,7 +63,7 @@ class OpenBao(Part):
         return health.status_code == 200
 
     def configure(self, state: State) -> None:
-        """Make the secret engines, the signing keys, the policy and Interlock's AppRole."""
+        """Make the secret engines, the signing keys, and each role with its policy."""
         token = state.known_secret("openbao-root-token")
         if token is None:
             raise PartError("OpenBao is initialized but its root token is lost", "`python -m sandbox clean`")
@@ -77,14 +78,8 @@ class OpenBao(Part):
                 _post(bao, f"transit/keys/{key}", {"type": "ed25519"})
             if "approle/" not in _get(bao, "sys/auth"):
                 _post(bao, "sys/auth/approle", {"type": "approle"})
-            _post(bao, f"sys/policies/acl/{ROLE}", {"policy": POLICY.read_text()})
-            role = f"auth/approle/role/{ROLE}"
-            settings = {"token_policies": [ROLE], "token_ttl": "1h", "token_max_ttl": "24h"}
-            _post(bao, role, settings)
-            _post(bao, f"{role}/role-id", {"role_id": state.secret("openbao-role-id")})
-            secret_id = state.secret("openbao-secret-id")
-            if bao.post(f"{role}/secret-id/lookup", json={"secret_id": secret_id}).status_code != 200:
-                _post(bao, f"{role}/custom-secret-id", {"secret_id": secret_id})
+            for role in ROLES:
+                _set_up_role(bao, state, role)
 
     def environment(self, state: State) -> Mapping[str, str]:
         """Address and root token, under Vault's names and under OpenBao's."""
@@ -93,17 +88,35 @@ class OpenBao(Part):
         return {"VAULT_ADDR": address, "VAULT_TOKEN": token, "BAO_ADDR": address, "BAO_TOKEN": token}
 
 
-def connection(state: State) -> Mapping[str, object]:
-    """The Airflow connection of the AppRole."""
+def connection(state: State, role: str = ROLE) -> Mapping[str, object]:
+    """The Airflow connection of a role."""
     return {
         "conn_type": "vault",
         "host": HOST,
         "port": state.port("openbao"),
         "schema": "secret",
-        "login": state.secret("openbao-role-id"),
-        "password": state.secret("openbao-secret-id"),
+        "login": _role_id(state, role),
+        "password": _secret_id(state, role),
         "extra": {"auth_type": "approle", "kv_engine_version": 2},
     }
+
+
+def _set_up_role(bao: httpx.Client, state: State, role: str) -> None:
+    _post(bao, f"sys/policies/acl/{role}", {"policy": (DEPLOY / f"{role}.hcl").read_text()})
+    where = f"auth/approle/role/{role}"
+    _post(bao, where, {"token_policies": [role], "token_ttl": "1h", "token_max_ttl": "24h"})
+    _post(bao, f"{where}/role-id", {"role_id": _role_id(state, role)})
+    secret_id = _secret_id(state, role)
+    if bao.post(f"{where}/secret-id/lookup", json={"secret_id": secret_id}).status_code != 200:
+        _post(bao, f"{where}/custom-secret-id", {"secret_id": secret_id})
+
+
+def _role_id(state: State, role: str) -> str:
+    return state.secret(f"openbao-role-id-{role}")
+
+
+def _secret_id(state: State, role: str) -> str:
+    return state.secret(f"openbao-secret-id-{role}")
 
 
 def _get(bao: httpx.Client, path: str) -> Mapping[str, object]:

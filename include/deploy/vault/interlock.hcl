@@ -2,15 +2,13 @@
 #   vault policy write interlock include/deploy/vault/interlock.hcl
 # and give it to the AppRole that the Airflow connection interlock_vault logs in with.
 
-# Sign statements and checkpoints. The keys are ed25519, not exportable, and never leave Vault.
+# Sign statements. The key is ed25519, not exportable, and never leaves Vault.
 path "transit/sign/interlock-statements" {
   capabilities = ["update"]
 }
-path "transit/sign/interlock-checkpoints" {
-  capabilities = ["update"]
-}
 
-# Publish the public keys, and check signatures.
+# Publish the public keys, and check signatures; also those of the log, which signs with a role of its own
+# (interlock-log.hcl).
 path "transit/keys/interlock-statements" {
   capabilities = ["read"]
 }

@@ -6,14 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from memory_cluster import MemoryCluster
 from moved_train import HOLDER, NOW, RUN, SANDBOX, moved
 
 from interlock import cli
 from interlock.clients.journal import JournalStore
 from interlock.connections import variable
-from interlock.doctor import needed, rights_lines
-from interlock.project import include
 
 
 async def test_status_shows_the_open_run_its_services_and_its_locks() -> None:
@@ -97,14 +94,3 @@ def test_a_missing_connection_is_named(
 def test_an_unknown_environment_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--environment", "moon"]) == 1
     assert "it has sandbox" in capsys.readouterr().err
-
-
-async def test_the_doctor_names_the_verbs_that_are_missing() -> None:
-    needs = needed((include() / "deploy" / "kubernetes" / "rbac.yaml").read_text(), SANDBOX)
-    assert {namespace for namespace, *_ in needs} == {"payments", "interlock"}
-    cluster = MemoryCluster(denied=frozenset({("patch", "deployments")}))
-    lines = await rights_lines(cluster, needs)
-    (missing,) = [line for line in lines if not line.ok]
-    assert missing.what == "right on deployments.apps in payments"
-    assert missing.said == "may not patch"
-    assert missing.given_by.endswith("rbac.yaml")

@@ -20,6 +20,7 @@ from interlock.clients.locks import all_held
 from interlock.connections import ConnectionMissing, connection
 from interlock.manifest import Manifest, ObjectRef
 from interlock.project import environments_file, include
+from interlock.settings import Settings
 from interlock.trains import lock
 from interlock.trains.entries import Head, ServiceJournal, run_hash
 from interlock.trains.model import Environment, TrainFileError, load_environments
@@ -95,7 +96,7 @@ async def _with_client(asked: argparse.Namespace, environment: Environment) -> i
         now = datetime.now(UTC)
         if asked.command == "status":
             lines = await status(client, environment)
-            lines += spool_lines(spool_folder())
+            lines += spool_lines(Settings.of_environment().spool)
         elif asked.command == "stop":
             lines = [await stop(client, environment, asked.run, asked.by, asked.reason, now)]
         else:
@@ -134,13 +135,6 @@ def _outcome(journal: ServiceJournal) -> str:
         return "on its way" if journal.moved else "not moved"
     outcome = "NOT WHOLE" if journal.outcome == "not-whole" else journal.outcome
     return f"{outcome}: {journal.reason}" if journal.reason else outcome
-
-
-def spool_folder() -> Path:
-    """Where statements wait, by Airflow's variables."""
-    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    given = os.environ.get("AIRFLOW__INTERLOCK__SPOOL") or f"{home}/spool"
-    return Path(given).expanduser().absolute()
 
 
 def spool_lines(folder: Path) -> list[str]:
@@ -234,15 +228,13 @@ def _name(head: Head) -> str:
 
 
 def _doctor(environment: Environment) -> int:
-    from interlock.clients.evidence import DEFAULT_KEY
     from interlock.doctor import examine
 
     missing = 0
-    key = os.environ.get("AIRFLOW__INTERLOCK__TRANSIT_KEY") or DEFAULT_KEY
-    for line in examine(environment, include(), key):
+    executor = os.environ.get("AIRFLOW__CORE__EXECUTOR") or "LocalExecutor"
+    for line in examine(environment, include(), Settings.of_environment(), executor=executor):
         missing += not line.ok
-        given = f" [{line.given_by}]" if line.given_by else ""
-        print(f"{'ok     ' if line.ok else 'missing'} {line.what}: {line.said}{given}", flush=True)
+        print(line, flush=True)
     print(f"{missing} missing" if missing else "all there")
     return 1 if missing else 0
 

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultRefused, VaultSettings
 from interlock.evidence.envelope import Envelope
-from interlock.hooks.evidence import EvidenceHook, spool_folder
+from interlock.hooks.evidence import EvidenceHook
 from interlock.hooks.vault import InterlockVaultHook
 from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, run_of, seal
 from interlock.operators.vault import VaultSecretsOperator
@@ -77,16 +77,6 @@ def connections(
 def context() -> Any:
     run = SimpleNamespace(dag_id="promotion_train__payments", run_id=f"manual__{uuid4().hex}")
     return {"dag_run": run, "run_id": run.run_id}
-
-
-def test_the_spool_is_a_folder_of_airflows_home_unless_configured(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("AIRFLOW__INTERLOCK__SPOOL", raising=False)
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    assert spool_folder() == tmp_path / "spool"
-    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "elsewhere"))
-    assert spool_folder() == tmp_path / "elsewhere"
 
 
 def test_the_hooks_test_their_connections(connections: dict[str, Connection], vault: RunningVault) -> None:

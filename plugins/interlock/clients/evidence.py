@@ -35,8 +35,9 @@ from interlock.evidence.statement import (
     statement_prefix,
 )
 from interlock.evidence.waiting import Place, Waiting
+from interlock.settings import STATEMENTS_KEY
 
-DEFAULT_KEY: Final = "interlock-statements"
+DEFAULT_KEY: Final = STATEMENTS_KEY
 log = logging.getLogger(__name__)
 
 

@@ -69,18 +69,27 @@ class KubernetesClient:
         patience: seconds for which a request that got no answer, 429 or 5xx is repeated. Every write of
             ours carries a uid and a resourceVersion or a name that must be new, so a repeat after a lost
             answer never acts twice: it ends in `Conflict`, and the caller reads again.
+        dry_run: let the API server check each create and change, admission included, and keep none.
     """
 
-    def __init__(self, config: KubeConfig, context: str | None = None, patience: float = 20.0) -> None:
+    def __init__(
+        self,
+        config: KubeConfig,
+        context: str | None = None,
+        patience: float = 20.0,
+        *,
+        dry_run: bool = False,
+    ) -> None:
         self._config = config
         self._context = context
         self._patience = patience
+        self._manager = _MANAGER | ({"dryRun": "All"} if dry_run else {})
         self._http: httpx2.AsyncClient | None = None
 
     @classmethod
-    def of(cls, settings: KubernetesSettings) -> Self:
+    def of(cls, settings: KubernetesSettings, *, dry_run: bool = False) -> Self:
         """A client from plain settings."""
-        return cls(settings.kubeconfig(), settings.context)
+        return cls(settings.kubeconfig(), settings.context, dry_run=dry_run)
 
     async def __aenter__(self) -> Self:
         single = self._config.get(self._context)
@@ -146,12 +155,12 @@ class KubernetesClient:
     async def create(self, manifest: Manifest) -> Manifest:
         """The object as created; Conflict where the name is taken."""
         path = resource_path(manifest.api_version, manifest.kind, manifest.namespace)
-        return Manifest.of(await self._json("POST", path, body=manifest.raw, params=_MANAGER))
+        return Manifest.of(await self._json("POST", path, body=manifest.raw, params=self._manager))
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """The object as replaced; Conflict where its resourceVersion isn't the live one."""
         return Manifest.of(
-            await self._json("PUT", path_of(manifest.ref), body=manifest.raw, params={**_MANAGER})
+            await self._json("PUT", path_of(manifest.ref), body=manifest.raw, params=self._manager)
         )
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
@@ -161,7 +170,7 @@ class KubernetesClient:
                 "PATCH",
                 path_of(manifest.ref),
                 body=manifest.raw,
-                params={**_MANAGER, "force": "true" if force else "false"},
+                params={**self._manager, "force": "true" if force else "false"},
                 headers={"Content-Type": "application/apply-patch+yaml"},
             )
         )
@@ -173,7 +182,7 @@ class KubernetesClient:
                 "PATCH",
                 path_of(ref),
                 body=patch,
-                params=_MANAGER,
+                params=self._manager,
                 headers={"Content-Type": "application/merge-patch+json"},
             )
         )

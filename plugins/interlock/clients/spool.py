@@ -150,6 +150,18 @@ class Spool:
                 return
             yield True
 
+    def probe(self) -> None:
+        """Check that the folder can be locked, written and synced; it is made if it isn't there.
+
+        Raises:
+            SpoolError: it can't.
+        """
+        with self._disk(), self._locked("append.lock"):
+            with contextlib.suppress(BlockingIOError), self._locked("append.lock", wait=False):
+                raise SpoolError(f"{self._folder}: its file system doesn't hold a lock (flock)")
+            self._write("probe", b"interlock doctor")
+            (self._folder / "probe").unlink()
+
     def count(self) -> int:
         """Return how many statements wait."""
         with self._disk(), self._locked("append.lock"):

@@ -202,6 +202,11 @@ class VaultClient:
         found = [PublicKey(int(n), base64.b64decode(v["public_key"])) for n, v in versions.items()]
         return tuple(sorted(found, key=lambda k: -k.version))
 
+    def capabilities(self, path: str) -> frozenset[str]:
+        """What the credentials may do at a path, such as {"update"}; {"deny"} where nothing."""
+        answer = self._asked(lambda: self._hvac.sys.get_capabilities([path]), f"asking for rights on {path}")
+        return frozenset(answer[path])
+
     def health(self) -> Health:
         """Return whether Vault is initialised and sealed. Needs no credentials.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
-from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from interlock.connections import of_airflow
+from interlock.hooks.settings import settings
 from interlock.hooks.vault import InterlockVaultHook
 
 if TYPE_CHECKING:
@@ -26,9 +24,6 @@ class EvidenceHook(BaseHook):
     A connection that doesn't exist is no error: statements then wait in the spool, and say why.
 
     Which fields of the evidence connection are used is said at `StoreSettings.of_connection`.
-
-    Settings of Airflow's section `[interlock]`: `spool`, the spool's folder (default `$AIRFLOW_HOME/spool`),
-    and `transit_key`, the signing key's name (default `interlock-statements`).
 
     :param evidence_conn_id: id of the connection to the bucket.
     :param vault_conn_id: id of the connection to Vault.
@@ -52,14 +47,15 @@ class EvidenceHook(BaseHook):
     @cached_property
     def writer(self) -> BucketWriter:
         """The writer; nothing is sent before its first statement."""
-        from interlock.clients.evidence import DEFAULT_KEY, BucketWriter
+        from interlock.clients.evidence import BucketWriter
         from interlock.clients.spool import Spool
 
+        found = settings()
         return BucketWriter(
-            spool=Spool(spool_folder()),
+            spool=Spool(found.spool),
             vault=self._vault(),
             store=self._store(),
-            key=conf.get("interlock", "transit_key", fallback=DEFAULT_KEY),
+            key=found.transit_key,
         )
 
     def get_conn(self) -> BucketWriter:
@@ -95,10 +91,3 @@ class EvidenceHook(BaseHook):
         except AirflowNotFoundException:
             return None
         return ObjectStore(StoreSettings.of_connection(of_airflow(connection)))
-
-
-def spool_folder() -> Path:
-    """Return the spool's folder from Airflow's settings."""
-    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    configured = conf.get("interlock", "spool", fallback="") or f"{home}/spool"
-    return Path(configured).expanduser().absolute()

@@ -1,0 +1,121 @@
+"""Vault: is it there and unsealed, does a signature verify, have we each right of the policy and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from interlock.connections import Connection, ConnectionMissing
+from interlock.doctor.line import CONNECTIONS, Line, attempt
+from interlock.trains.model import Environment
+
+if TYPE_CHECKING:
+    from interlock.clients.vault import VaultClient, VaultSettings
+
+POLICY: Final = "include/deploy/vault/interlock.hcl"
+LOG_POLICY: Final = "include/deploy/vault/interlock-log.hcl"
+_RULE: Final = re.compile(r'^path "([^"]+)" \{\s*capabilities = \[([^\]]*)\]', re.MULTILINE)
+
+
+def examine_vault(
+    environment: Environment, include: Path, key: str, read: Callable[[str], Connection]
+) -> Iterator[Line]:
+    """One line each for Vault, the signature, the policy's rights and those that the log alone has."""
+    from interlock.clients.vault import VaultClient, VaultError, VaultSettings
+
+    what = f"Vault ({environment.vault})"
+    try:
+        settings = VaultSettings.of_connection(read(environment.vault))
+    except ConnectionMissing as error:
+        yield Line(what, False, str(error), CONNECTIONS)
+        return
+    client = VaultClient(settings)
+    deploy = include / "deploy" / "vault"
+    refused = (VaultError,)
+    try:
+        yield attempt(what, CONNECTIONS, lambda: _health(client), refused=refused)
+        yield attempt(
+            "Vault login and transit signature", POLICY, lambda: _sign(client, key), refused=refused
+        )
+        needs = rules((deploy / "interlock.hcl").read_text(), settings)
+        yield attempt("Vault rights", POLICY, lambda: _rights(client, needs), refused=refused)
+        signs = [
+            path for path in rules((deploy / "interlock-log.hcl").read_text(), settings) if "/sign/" in path
+        ]
+        yield attempt(
+            "Vault rights of the log", LOG_POLICY, lambda: _no_right(client, signs), refused=refused
+        )
+    finally:
+        client.close()
+
+
+def rules(policy: str, settings: VaultSettings) -> dict[str, frozenset[str]]:
+    """What a policy file gives: the capabilities at each path, with the mounts of the connection.
+
+    A `*` at a path's end stands for anything, so a name is put there.
+    """
+    mounts = {"transit": settings.transit_mount, "secret": settings.mount}
+    found = {}
+    for path, capabilities in _RULE.findall(policy):
+        mount, _, rest = path.partition("/")
+        where = f"{mounts.get(mount, mount)}/{rest.replace('*', 'doctor')}"
+        found[where] = frozenset(re.findall(r'"([^"]+)"', capabilities))
+    return found
+
+
+def _health(client: VaultClient) -> str:
+    from interlock.clients.vault import VaultUnavailable
+
+    told = client.health()
+    if told.sealed:
+        raise VaultUnavailable("it is sealed: unseal it")
+    return f"{told.version}, unsealed"
+
+
+def _sign(client: VaultClient, key: str) -> str:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from interlock.clients.vault import VaultRefused
+
+    said = b"interlock doctor"
+    signature = client.sign(key, said)
+    newest = client.public_key(key)[0]
+    try:
+        Ed25519PublicKey.from_public_bytes(newest.raw).verify(signature, said)
+    except (InvalidSignature, ValueError):
+        raise VaultRefused(f"transit key {key} is no ed25519 key: its signature doesn't verify") from None
+    return f"signed with {key}, version {newest.version}, and verified"
+
+
+def _rights(client: VaultClient, needs: dict[str, frozenset[str]]) -> str:
+    from interlock.clients.vault import VaultRefused
+
+    missing = [
+        f"{', '.join(sorted(lacks))} on {path}"
+        for path, needed in needs.items()
+        if (lacks := needed - _capabilities(client, path))
+    ]
+    if missing:
+        raise VaultRefused(f"may not {'; '.join(missing)}")
+    return f"all of {len(needs)} paths"
+
+
+def _no_right(client: VaultClient, signs: list[str]) -> str:
+    """The log's key is not for the workers' role: it could then say what the log holds as well."""
+    from interlock.clients.vault import VaultRefused
+
+    allowed = [path for path in signs if "update" in _capabilities(client, path)]
+    if allowed:
+        raise VaultRefused(
+            f"the workers' role may sign at {', '.join(allowed)}, which is for the log's role alone: "
+            f"apply {POLICY} to it, and this policy to a role of its own"
+        )
+    return "not with the workers' role, as it should be"
+
+
+def _capabilities(client: VaultClient, path: str) -> frozenset[str]:
+    found = client.capabilities(path)
+    return found | {"create", "read", "update", "delete", "list"} if "root" in found else found

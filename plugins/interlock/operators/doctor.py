@@ -1,0 +1,57 @@
+"""The doctor as a task: the lines of `interlock doctor`, from a worker, through Airflow's connections."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+
+from interlock.connections import Connection, ConnectionMissing, of_airflow
+from interlock.hooks.settings import settings
+from interlock.project import environments_file, include
+from interlock.trains.model import load_environments
+
+
+class DoctorOperator(BaseOperator):
+    """Tries what Interlock needs in an environment; returns the lines, fails where something is missing.
+
+    :param environment: its name in include/environments.yaml.
+    """
+
+    def __init__(self, *, environment: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.environment = environment
+
+    def execute(self, context: Any) -> list[dict[str, Any]]:
+        """Try everything before saying what is missing."""
+        from interlock.doctor import examine
+
+        environments = load_environments(environments_file())
+        if self.environment not in environments:
+            raise AirflowFailException(f"environment {self.environment!r} is not in {environments_file()}")
+        lines = list(
+            examine(
+                environments[self.environment],
+                include(),
+                settings(),
+                executor=conf.get("core", "executor"),
+                read=_connection,
+            )
+        )
+        for line in lines:
+            log = self.log.error if not line.ok else self.log.warning if line.warning else self.log.info
+            log("%s", line)
+        missing = [str(line) for line in lines if not line.ok]
+        if missing:
+            raise AirflowFailException("\n".join([f"{len(missing)} missing:", *missing]))
+        return [asdict(line) for line in lines]
+
+
+def _connection(name: str) -> Connection:
+    try:
+        return of_airflow(BaseHook.get_connection(name))
+    except AirflowNotFoundException:
+        raise ConnectionMissing(f"connection {name}: Airflow has none of this name") from None

@@ -1,0 +1,54 @@
+"""Interlock's settings: the options of Airflow's section `[interlock]`, in one place.
+
+They are read by Airflow's configuration where Airflow is, and else from the variables AIRFLOW__INTERLOCK__….
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+SECTION: Final = "interlock"
+STATEMENTS_KEY: Final = "interlock-statements"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings; each attribute is an option's name.
+
+    Attributes:
+        spool: the folder where statements wait; `spool` in Airflow's home unless it is set.
+        transit_key: the name of the transit key that signs statements.
+    """
+
+    spool: Path
+    transit_key: str = STATEMENTS_KEY
+
+    @classmethod
+    def read(cls, get: Callable[[str], str], home: str) -> Self:
+        """The settings from what gives an option's text, empty where it isn't set.
+
+        Args:
+            get: gives an option of the section.
+            home: Airflow's home, a folder.
+        """
+        return cls(
+            spool=Path(get("spool") or f"{home}/spool").expanduser().absolute(),
+            transit_key=get("transit_key") or STATEMENTS_KEY,
+        )
+
+    @classmethod
+    def of_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """The settings from Airflow's environment variables, without Airflow."""
+        found = os.environ if variables is None else variables
+        return cls.read(
+            lambda option: found.get(f"AIRFLOW__{SECTION.upper()}__{option.upper()}", ""), airflow_home(found)
+        )
+
+
+def airflow_home(variables: Mapping[str, str] | None = None) -> str:
+    """Airflow's home, by its variable."""
+    return (os.environ if variables is None else variables).get("AIRFLOW_HOME") or "~/airflow"

@@ -1,0 +1,141 @@
+"""What the doctor says of a real Vault and a real store, with all rights and without some."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlock.clients.object_store import RETENTION_DAYS, StoreSettings
+from interlock.connections import Connection, ConnectionMissing
+from interlock.doctor.line import Line
+from interlock.doctor.store import PROBE, examine_store
+from interlock.doctor.vault import LOG_POLICY, POLICY, examine_vault
+from interlock.project import include
+from tests.clients.real_parts import ACCESS, KEY, SECRET, RunningVault
+from tests.moved_train import SANDBOX
+
+ENVIRONMENT = replace(SANDBOX, vault="vault", store="store")
+DEPLOY = include() / "deploy" / "vault"
+LOG_KEY = "interlock-checkpoints"
+
+
+def _role(vault: RunningVault, policies: dict[str, str]) -> Connection:
+    """A connection of a new role with policies, given by name and text."""
+    for name, text in policies.items():
+        vault.root.sys.create_or_update_policy(name, text)
+    role = "-".join(policies)
+    approle = vault.root.auth.approle
+    approle.create_or_update_approle(role, token_policies=list(policies))
+    host, port = vault.address.removeprefix("http://").split(":")
+    return Connection(
+        "vault",
+        host=host,
+        port=int(port),
+        login=approle.read_role_id(role)["data"]["role_id"],
+        password=approle.generate_secret_id(role)["data"]["secret_id"],
+    )
+
+
+def _vault_lines(connection: Connection) -> dict[str, Line]:
+    return {line.what: line for line in examine_vault(ENVIRONMENT, include(), KEY, lambda name: connection)}
+
+
+@pytest.fixture
+def workers(vault: RunningVault) -> str:
+    vault.root.secrets.transit.create_key(LOG_KEY, key_type="ed25519")
+    return (DEPLOY / "interlock.hcl").read_text()
+
+
+def test_the_workers_policy_as_it_is_leaves_nothing_to_say(vault: RunningVault, workers: str) -> None:
+    lines = _vault_lines(_role(vault, {"workers-all": workers}))
+    assert [str(line) for line in lines.values() if not line.ok or line.warning] == []
+    assert lines["Vault login and transit signature"].said.endswith("and verified")
+
+
+@pytest.mark.parametrize(
+    ("lost", "what", "said"),
+    [
+        ("transit/sign/interlock-statements", "Vault login and transit signature", "refused"),
+        ("transit/sign/interlock-statements", "Vault rights", "update on transit/sign/interlock-statements"),
+        ("transit/keys/interlock-checkpoints", "Vault rights", "read on transit/keys/interlock-checkpoints"),
+        ("secret/metadata/interlock/*", "Vault rights", "list, read on secret/metadata/interlock/doctor"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_with_its_file(
+    vault: RunningVault, workers: str, lost: str, what: str, said: str
+) -> None:
+    assert lost in workers
+    lines = _vault_lines(_role(vault, {"workers-less": workers.replace(lost, "elsewhere")}))
+    assert not lines[what].ok
+    assert said in lines[what].said
+    assert lines[what].given_by == POLICY
+
+
+def test_workers_that_may_sign_checkpoints_are_one_right_too_far(vault: RunningVault, workers: str) -> None:
+    both = {"workers-too": workers, "log-too": (DEPLOY / "interlock-log.hcl").read_text()}
+    line = _vault_lines(_role(vault, both))["Vault rights of the log"]
+    assert not line.ok
+    assert "transit/sign/interlock-checkpoints, which is for the log's role alone" in line.said
+    assert line.given_by == LOG_POLICY
+
+
+def test_a_sealed_vault_is_named(vault: RunningVault, workers: str) -> None:
+    connection = _role(vault, {"workers-sealed": workers})
+    vault.seal()
+    line = _vault_lines(connection)["Vault (vault)"]
+    assert (line.ok, line.said) == (False, "it is sealed: unseal it")
+
+
+def _store_lines(settings: StoreSettings, **changed: Any) -> list[Line]:
+    connection = Connection(
+        "store",
+        login=changed.get("login", ACCESS),
+        password=SECRET,
+        extra={
+            "endpoint_url": settings.endpoint_url,
+            "service_config": {"s3": {"bucket_name": changed.get("bucket", "evidence")}},
+        },
+    )
+    return list(examine_store(ENVIRONMENT, lambda name: connection))
+
+
+def test_the_write_to_the_bucket_is_locked_and_made_once(store_settings: StoreSettings, s3: Any) -> None:
+    for _ in range(2):
+        lines = _store_lines(store_settings)
+        assert [line.ok for line in lines] == [True, True], list(map(str, lines))
+        assert "GOVERNANCE until" in lines[1].said
+    versions = s3.list_object_versions(Bucket="evidence", Prefix=PROBE)["Versions"]
+    assert len(versions) == 1
+    held = s3.get_object_retention(Bucket="evidence", Key=PROBE)["Retention"]["RetainUntilDate"]
+    assert (held - versions[0]["LastModified"]).days >= RETENTION_DAYS - 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"login": "nobody"}, "refused"), ({"bucket": "plain"}, "Object Lock")],
+)
+def test_a_store_that_can_not_keep_evidence_is_named(
+    store_settings: StoreSettings, changed: dict[str, str], said: str
+) -> None:
+    lines = _store_lines(store_settings, **changed)
+    assert not any(line.ok for line in lines)
+    assert said in lines[0].said
+
+
+@pytest.mark.parametrize(
+    "examine",
+    [lambda read: examine_vault(ENVIRONMENT, Path(), KEY, read), lambda r: examine_store(ENVIRONMENT, r)],
+)
+def test_a_connection_that_is_missing_is_one_line(
+    examine: Callable[[Callable[[str], Connection]], Any],
+) -> None:
+    def read(name: str) -> Connection:
+        raise ConnectionMissing(json.dumps({"no": name}))
+
+    (line,) = examine(read)
+    assert (line.ok, line.given_by) == (False, "Airflow's connections")

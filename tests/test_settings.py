@@ -1,0 +1,29 @@
+"""The settings are the same through Airflow's configuration and through its variables alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interlock.hooks.settings import settings
+from interlock.settings import SECTION, Settings
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for option in Settings.__dataclass_fields__:
+        monkeypatch.delenv(f"AIRFLOW__{SECTION.upper()}__{option.upper()}", raising=False)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_without_any_the_spool_is_in_airflows_home(home: Path) -> None:
+    assert settings() == Settings.of_environment() == Settings(spool=home / "spool")
+
+
+def test_each_comes_from_its_option(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(home / "elsewhere"))
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__TRANSIT_KEY", "ours")
+    wanted = Settings(spool=home / "elsewhere", transit_key="ours")
+    assert settings() == Settings.of_environment() == wanted

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SANDBOX := PYTHONPATH=. $(BIN)/python -m sandbox
 
-.PHONY: help env lock check test demo sandbox status doctor stop clean
+.PHONY: help env lock check test demo sandbox status doctor ship stop clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ status: $(READY) ## Say what of the sandbox runs, and where
 
 doctor: $(READY) ## Try each connection and right that Interlock needs
 	@set -a; . $${INTERLOCK_SANDBOX:-.sandbox}/env && $(BIN)/interlock doctor
+
+ship: $(READY) ## Carry what waits in the spool to the evidence store now
+	@set -a; . $${INTERLOCK_SANDBOX:-.sandbox}/env && $(BIN)/interlock ship
 
 stop: $(READY) ## Stop the sandbox; its data stay
 	$(SANDBOX) stop

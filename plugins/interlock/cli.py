@@ -1,4 +1,4 @@
-"""The command `interlock`: look at runs and locks, stop a line, free a lock, try what Interlock needs.
+"""The command `interlock`: look at runs and locks, stop a line, free a lock, ship, try what is needed.
 
 It reads Airflow's connections from the environment (AIRFLOW_CONN_…) and needs no Airflow.
 """
@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from interlock.trains.plan import Plan
 from interlock.trains.view import text
 
 ATTEMPTS = 10
+SHIP_SECONDS = 30.0
+"""For one answer of Vault or the store: no train waits for this command."""
 
 
 class Refusal(Exception):
@@ -41,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         environment = _environment(asked.environment)
         if asked.command == "doctor":
             return _doctor(environment)
+        if asked.command == "ship":
+            return _ship(environment)
         return asyncio.run(_with_client(asked, environment))
     except (Refusal, ConnectionMissing, KubernetesError, TrainFileError, OSError) as error:
         print(f"interlock: {error}", file=sys.stderr)
@@ -67,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     unlock = add("unlock", [common, who], "release a service's lock, whoever holds it")
     unlock.add_argument("service", metavar="SERVICE")
     unlock.add_argument("--force", action="store_true", help="also while its holder's journal is open")
+    add("ship", [common], "carry what waits in the spool to the evidence store now; exit 1 if any is left")
     add("doctor", [common], "try each connection and right that Interlock needs; exit 1 if one is missing")
     return parser
 
@@ -225,6 +231,32 @@ def _signed(lease: Manifest, by: str, why: str, now: datetime) -> Manifest:
 
 def _name(head: Head) -> str:
     return f"{head.dag_id}/{head.run_id}"
+
+
+def _ship(environment: Environment) -> int:
+    from interlock.clients.evidence import BucketWriter
+    from interlock.clients.object_store import ObjectStore, StoreSettings
+    from interlock.clients.spool import Spool, SpoolError
+    from interlock.clients.vault import VaultClient, VaultSettings
+
+    settings = Settings.of_environment()
+    vault = VaultSettings.of_connection(connection(environment.vault))
+    store = StoreSettings.of_connection(connection(environment.store))
+    writer = BucketWriter(
+        spool=Spool(settings.spool),
+        vault=VaultClient(replace(vault, timeout=SHIP_SECONDS)),
+        store=ObjectStore(replace(store, timeout=SHIP_SECONDS)),
+        key=settings.transit_key,
+    )
+    try:
+        shipped = writer.ship()
+    except SpoolError as error:
+        raise Refusal(str(error)) from None
+    finally:
+        writer.close()
+    left = f"{shipped.left} still wait: {shipped.reason}" if shipped.left else "none is left"
+    print(f"shipped {shipped.count} of the statements in {settings.spool}; {left}")
+    return 1 if shipped.left else 0
 
 
 def _doctor(environment: Environment) -> int:

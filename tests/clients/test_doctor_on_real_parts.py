@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from interlock.doctor.line import Line
 from interlock.doctor.store import PROBE, examine_store
 from interlock.doctor.vault import LOG_POLICY, POLICY, examine_vault
 from interlock.project import include
+from interlock.trains.model import Environment
 from tests.clients.real_parts import ACCESS, KEY, SECRET, RunningVault
-from tests.moved_train import SANDBOX
 
-ENVIRONMENT = replace(SANDBOX, vault="vault", store="store")
+ENVIRONMENT = Environment("sandbox", "kubernetes", "payments", "interlock", "vault", "require", "store")
 DEPLOY = include() / "deploy" / "vault"
 LOG_KEY = "interlock-checkpoints"
 

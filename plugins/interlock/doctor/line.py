@@ -9,6 +9,8 @@ from typing import Final
 from interlock.connections import ConnectionMissing
 
 CONNECTIONS: Final = "Airflow's connections"
+PATIENCE_SECONDS: Final = 15.0
+"""For one answer of Vault or the store: slow is not missing, and no train waits for the doctor."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from interlock.connections import Connection, ConnectionMissing
-from interlock.doctor.line import CONNECTIONS, Line, attempt
+from interlock.doctor.line import CONNECTIONS, PATIENCE_SECONDS, Line, attempt
 from interlock.trains.model import Environment
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ def examine_store(environment: Environment, read: Callable[[str], Connection]) -
 
     what = f"evidence store ({environment.store})"
     try:
-        store = ObjectStore(StoreSettings.of_connection(read(environment.store)))
+        settings = StoreSettings.of_connection(read(environment.store))
     except ConnectionMissing as error:
         yield Line(what, False, str(error), CONNECTIONS)
         return
+    store = ObjectStore(replace(settings, timeout=PATIENCE_SECONDS))
     try:
         yield attempt(what, LOCK, lambda: _probe(store), refused=(StoreError,))
         yield attempt("write to the evidence store", WRITER, lambda: _write(store), refused=(StoreError,))

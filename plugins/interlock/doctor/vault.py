@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from interlock.connections import Connection, ConnectionMissing
-from interlock.doctor.line import CONNECTIONS, Line, attempt
+from interlock.doctor.line import CONNECTIONS, PATIENCE_SECONDS, Line, attempt
 from interlock.trains.model import Environment
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def examine_vault(
     except ConnectionMissing as error:
         yield Line(what, False, str(error), CONNECTIONS)
         return
-    client = VaultClient(settings)
+    client = VaultClient(replace(settings, timeout=PATIENCE_SECONDS))
     deploy = include / "deploy" / "vault"
     refused = (VaultError,)
     try:

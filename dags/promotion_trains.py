@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk.definitions.param import ParamsDict
 
 from interlock.operators.train import ApproveOperator, LockOperator, PlanOperator, UndoPlanOperator
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
@@ -67,7 +68,6 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
         catchup=False,
         # Trains of one name queue up at the lock, where they say on whom they wait.
         max_active_runs=16,
-        params=_undo_params(train) if undo else _params(train),
         tags=["interlock", "train"],
         default_args={"retries": 0},
         doc_md=__doc__,
@@ -115,6 +115,8 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
         list(verified.values()) >> arrived >> close
         list(verified.values()) >> decide
         list(back.values()) >> close
+    # At last, since each operator would copy them: for hundreds of services that takes minutes.
+    dag.params = ParamsDict(_undo_params(train) if undo else _params(train))
     return dag
 
 

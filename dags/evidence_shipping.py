@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
+from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.evidence import ShipEvidenceOperator
 
 with DAG(
@@ -16,6 +17,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["interlock", "evidence"],
+    on_failure_callback=InterlockNotifier("failed", first=True),
     doc_md=__doc__,
 ) as dag:
     ShipEvidenceOperator(task_id="ship")

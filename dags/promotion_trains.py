@@ -15,6 +15,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
 from airflow.sdk.definitions.param import ParamsDict
 
+from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.train import ApproveOperator, LockOperator, PlanOperator, UndoPlanOperator
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
 from interlock.operators.train_service import PreflightOperator, PromoteOperator, VerifyOperator
@@ -70,6 +71,7 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
         max_active_runs=16,
         tags=["interlock", "train"],
         default_args={"retries": 0},
+        on_failure_callback=InterlockNotifier("failed"),
         doc_md=__doc__,
     ) as dag:
         again = {"retries": 3, "retry_delay": timedelta(seconds=2)}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
+from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.watchdog import WatchdogOperator
 
 with DAG(
@@ -20,6 +21,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["interlock", "train"],
+    on_failure_callback=InterlockNotifier("failed", first=True),
     doc_md=__doc__,
 ) as dag:
     WatchdogOperator(task_id="watch", old=timedelta(days=1))

@@ -59,7 +59,8 @@ class RunningSandbox:
         return value
 
     def knows(self, dag_id: str) -> bool:
-        return self._http.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK
+        # The DAG itself is listed before it can be run: its details are there once it can.
+        return self._http.get(f"/api/v2/dags/{dag_id}/details").status_code == httpx.codes.OK
 
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> Iterator[dict[str, Any]]:
         """The lines of a task's logs, of all tries, in the worker and in the triggerer."""

@@ -148,7 +148,7 @@ def _lines(monkeypatch: pytest.MonkeyPatch, *lines: Line) -> None:
 def test_the_task_returns_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     _lines(monkeypatch, Line("a", True, "b"), Line("c", True, "d", warning=True))
     found = DoctorOperator(task_id="sandbox", environment="sandbox").execute({})
-    assert [line["what"] for line in found] == ["a", "c"]
+    assert [line["what"] for line in found] == ["a", "c", "notifiers"]
 
 
 def test_the_task_fails_with_all_that_is_missing_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

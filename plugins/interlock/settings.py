@@ -13,19 +13,28 @@ from typing import Final, Self
 
 SECTION: Final = "interlock"
 STATEMENTS_KEY: Final = "interlock-statements"
+LOCK_NOTICE_MINUTES: Final = "30"
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings; each attribute is an option's name.
 
+    The last two are read where they are used: a mistake in them must not keep a train from its evidence.
+
     Attributes:
         spool: the folder where statements wait; `spool` in Airflow's home unless it is set.
         transit_key: the name of the transit key that signs statements.
+        notifiers: whom to tell of failures, waiting approvals and stuck locks: a JSON list of Airflow
+            notifiers, each with its `classpath` and `kwargs`; empty: nobody.
+        lock_notice_minutes: for how many minutes a train may wait for its lock before people are told; 0:
+            they never are.
     """
 
     spool: Path
     transit_key: str = STATEMENTS_KEY
+    notifiers: str = ""
+    lock_notice_minutes: str = LOCK_NOTICE_MINUTES
 
     @classmethod
     def read(cls, get: Callable[[str], str], home: str) -> Self:
@@ -38,6 +47,8 @@ class Settings:
         return cls(
             spool=Path(get("spool") or f"{home}/spool").expanduser().absolute(),
             transit_key=get("transit_key") or STATEMENTS_KEY,
+            notifiers=get("notifiers"),
+            lock_notice_minutes=get("lock_notice_minutes") or LOCK_NOTICE_MINUTES,
         )
 
     @classmethod

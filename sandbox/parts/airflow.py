@@ -119,6 +119,7 @@ def settings(state: State) -> dict[str, str]:
         "scheduler": {"scheduler_idle_sleep_time": 0.1},
         "workers": {"min_heartbeat_interval": 1},
         "dag_processor": {"refresh_interval": 15, "dag_bundle_config_list": _bundles()},
+        "interlock": {"notifiers": _notifiers(state), "lock_notice_minutes": 1},
         "usage_data_collection": {"enabled": False},
     }
     variables = {
@@ -138,6 +139,12 @@ def settings(state: State) -> dict[str, str]:
     if include := os.environ.get("INTERLOCK_INCLUDE"):
         variables["INTERLOCK_INCLUDE"] = str(Path(include).absolute())
     return variables
+
+
+def _notifiers(state: State) -> str:
+    """Who is told: a file, one line of JSON for each notice."""
+    classpath = "interlock.notifications.file.FileNotifier"
+    return json.dumps([{"classpath": classpath, "kwargs": {"path": str(state.log / "notices.jsonl")}}])
 
 
 def _bundles() -> str:

@@ -10,7 +10,9 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 from interlock.connections import Connection, ConnectionMissing, of_airflow
+from interlock.doctor.line import Line
 from interlock.hooks.settings import settings
+from interlock.notifications.configured import NotifiersError, parse
 from interlock.project import environments_file, include
 from interlock.trains.model import load_environments
 
@@ -41,6 +43,7 @@ class DoctorOperator(BaseOperator):
                 read=_connection,
             )
         )
+        lines += _notifier_lines()
         for line in lines:
             log = self.log.error if not line.ok else self.log.warning if line.warning else self.log.info
             log("%s", line)
@@ -48,6 +51,27 @@ class DoctorOperator(BaseOperator):
         if missing:
             raise AirflowFailException("\n".join([f"{len(missing)} missing:", *missing]))
         return [asdict(line) for line in lines]
+
+
+def _notifier_lines() -> list[Line]:
+    """Whether people can be told; nothing is sent."""
+    from interlock.notifications.waits import patience
+
+    try:
+        configured = parse(settings().notifiers)
+        patience()
+    except NotifiersError as error:
+        return [Line("notifiers", False, str(error))]
+    lines = []
+    for config in configured:
+        try:
+            config.make()
+        except NotifiersError as error:
+            lines.append(Line(f"notifier {config.classpath}", False, str(error)))
+        else:
+            lines.append(Line(f"notifier {config.classpath}", True, "can be made; nothing was sent"))
+    said = "nobody is told of failures, waiting approvals and stuck locks"
+    return lines or [Line("notifiers", True, said, "setting [interlock] notifiers", warning=True)]
 
 
 def _connection(name: str) -> Connection:

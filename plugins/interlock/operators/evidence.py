@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
+from interlock import metrics
 from interlock.hooks.evidence import EvidenceHook
 from interlock.hooks.vault import InterlockVaultHook
 
@@ -110,6 +111,7 @@ class ShipEvidenceOperator(BaseOperator):
         """Ship."""
         with closing(EvidenceHook(self.evidence_conn_id, vault_conn_id=self.vault_conn_id).writer) as writer:
             shipped = writer.ship()
+        metrics.measure(metrics.SPOOL_WAITING, shipped.left)
         if shipped.left and self.fail_when_left:
             raise AirflowException(
                 f"{shipped.count} statements shipped, {shipped.left} still wait: {shipped.reason}"

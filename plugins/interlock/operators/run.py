@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 PLAN_KEY = "plan"
 FENCES_KEY = "fences"
+WAITED_KEY = "waited"
+"""Of the task `lock`: for how many seconds it waited in the triggerer."""
+VERDICT_KEY = "verdict"
+"""Of the task `close`: how the run ended, for people."""
 APPROVED_KEY = "plan"
 """Of the task `approve`: the hash of the plan that it asks about."""
 

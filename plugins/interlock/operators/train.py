@@ -18,6 +18,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.manifest import Manifest, ObjectRef
+from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.run import APPROVED_KEY, FENCES_KEY, PLAN_KEY, Run, pulled
 from interlock.operators.train_evidence import tell_plan
 from interlock.project import environments_file, train_file
@@ -164,6 +165,7 @@ class ApproveOperator(ApprovalOperator):
             "{{ ti.xcom_pull(task_ids='plan', key='plan')['hash'][:12] }}",
             body="```\n{{ ti.xcom_pull(task_ids='plan', key='text') }}\n```",
             fail_on_reject=True,
+            notifiers=InterlockNotifier("approval"),
             **kwargs,
         )
         self.train = train
@@ -191,7 +193,11 @@ class LockOperator(TrainOperator):
             self.log.info("waiting: %s", taken)
             self.defer(
                 trigger=LockTrigger(
-                    train=self.train, dag_id=run.dag_id, run_id=run.run_id, plan=plan.to_json()
+                    train=self.train,
+                    dag_id=run.dag_id,
+                    run_id=run.run_id,
+                    plan=plan.to_json(),
+                    since=datetime.now(UTC).isoformat(),
                 ),
                 method_name="execute_complete",
             )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from interlock.operators.run import Run
+from interlock import metrics
+from interlock.operators.run import VERDICT_KEY, WAITED_KEY, Run
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
@@ -132,6 +133,8 @@ class RollbackOperator(ServiceOperator):
                 )
             except Refused as refused:
                 raise AirflowFailException(str(refused)) from None
+        of_run = {"train": run.train.name, "environment": run.environment.name}
+        metrics.count(metrics.ROLLBACK, **of_run, service=self.service)
         for field in done.restored:
             self.log.info("restored %s", field)
         for conflict in done.conflicts:
@@ -147,13 +150,21 @@ class CloseOperator(TrainOperator):
         run = self.this_run(context)
         states = run.states(context["ti"])
         failures = [f"task {task}" for task, state in sorted(states.items()) if state in FAILED]
+        ti = context["ti"]
         if run.plan is None:
-            raise AirflowFailException("the run has no plan, so nothing moved; see the task `plan`")
+            text = "the run has no plan, so nothing moved; see the task `plan`"
+            ti.xcom_push(key=VERDICT_KEY, value=text)
+            raise AirflowFailException(text)
         verdict = asyncio.run(self._close(run, run.plan, failures, planned_only=_dry(states)))
         if verdict is None:
             self.log.info("nothing was to move: the plan was all")
             return
         tell_end(context, run, run.plan, verdict, log=self.log)
+        ti.xcom_push(key=VERDICT_KEY, value=verdict.text)
+        of_run = {"train": run.train.name, "environment": run.environment.name}
+        metrics.count(metrics.TRAIN_ENDED, **of_run, verdict=verdict.state)
+        waited = ti.xcom_pull(task_ids="lock", key=WAITED_KEY) or 0
+        metrics.measure(metrics.LOCK_WAITED, float(waited) * 1000, **of_run)
         if not verdict.succeeded:
             raise AirflowFailException(verdict.text)
         self.log.info("%s", verdict.text)

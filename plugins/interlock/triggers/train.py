@@ -21,18 +21,21 @@ class LockTrigger(BaseTrigger):
     :param dag_id: the run's DAG.
     :param run_id: the run.
     :param plan: the run's plan, as JSON.
+    :param since: since when the run waits, ISO 8601.
     """
 
-    def __init__(self, *, train: str, dag_id: str, run_id: str, plan: dict[str, Any]) -> None:
+    def __init__(self, *, train: str, dag_id: str, run_id: str, plan: dict[str, Any], since: str) -> None:
         super().__init__()
         self.train = train
         self.dag_id = dag_id
         self.run_id = run_id
         self.plan = plan
+        self.since = since
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and exactly the constructor's arguments."""
-        arguments = {"train": self.train, "dag_id": self.dag_id, "run_id": self.run_id, "plan": self.plan}
+        names = ("train", "dag_id", "run_id", "plan", "since")
+        arguments = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -40,7 +43,8 @@ class LockTrigger(BaseTrigger):
         from interlock.clients.locks import API, LABELS
         from interlock.clients.watch import Scope, shared
         from interlock.hooks.kubernetes import InterlockKubernetesHook
-        from interlock.operators.run import FENCES_KEY, Run
+        from interlock.notifications.waits import LongWait
+        from interlock.operators.run import FENCES_KEY, WAITED_KEY, Run
         from interlock.operators.train import lock_and_open
         from interlock.trains.lock import HeldBy
 
@@ -50,6 +54,7 @@ class LockTrigger(BaseTrigger):
         scope = Scope(where.kubernetes, *API, where.journal_namespace, labels=LABELS)
         changed = asyncio.Event()
         said = ""
+        wait = LongWait(self.dag_id, self.run_id, datetime.fromisoformat(self.since))
         async with shared(scope, connect) as leases, await connect() as client:
             with leases.waking(changed, f"{where.namespace}."):
                 while True:
@@ -65,9 +70,11 @@ class LockTrigger(BaseTrigger):
                     if str(taken) != said:
                         said = str(taken)
                         self.log.info("waiting: %s", said)
+                    await wait.look(said, datetime.now(UTC), self.log)
                     try:
                         await asyncio.wait_for(changed.wait(), AGAIN_SECONDS)
                     except TimeoutError:
                         continue
         self.log.info("locked %s", ", ".join(f"{name} ({number})" for name, number in taken.items()))
-        yield TaskSuccessEvent(xcoms={FENCES_KEY: taken})
+        waited = wait.seconds(datetime.now(UTC))
+        yield TaskSuccessEvent(xcoms={FENCES_KEY: taken, WAITED_KEY: waited})

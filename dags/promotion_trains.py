@@ -10,6 +10,7 @@ A file that is wrong becomes an import error that names its line; the other trai
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
@@ -21,6 +22,7 @@ from interlock.operators.train_end import CloseOperator, DecideOperator, Rollbac
 from interlock.operators.train_service import PreflightOperator, PromoteOperator, VerifyOperator
 from interlock.project import environments_file, train_files
 from interlock.trains.model import Train, TrainFileError, load_environments, load_train
+from interlock.trains.order import Scope
 
 
 class _BrokenTrain(DAG):
@@ -44,6 +46,18 @@ def _params(train: Train) -> dict[str, Param]:
     }
     return releases | {
         "environment": Param(train.environments[0], enum=list(train.environments), section="Run"),
+        "rollback": Param(
+            train.rollback,
+            enum=list(get_args(Scope)),
+            description="What goes back when a service fails: the train, or it and what depends on it",
+            section="Run",
+        ),
+        "irreversible": Param(
+            "",
+            type=["null", "string"],
+            description="Services whose release can't be taken back (a migration), separated by commas",
+            section="Run",
+        ),
         "dry_run": Param(False, type="boolean", description="Plan only; writes nothing", section="Run"),
         "change": Param("", type=["null", "string"], description="Ticket or pull request", section="Run"),
         "reason": Param("", type=["null", "string"], section="Run"),

@@ -45,32 +45,27 @@ class MemoryCluster:
         ]
         return [item for item in items if wanted.items() <= dict(item.labels).items()], str(self._count)
 
-    async def create(self, manifest: Manifest) -> Manifest:
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         if manifest.ref in self._objects:
             raise Conflict(f"{manifest.ref} exists already", 409)
-        return self._keep(manifest.ref, manifest.raw)
+        return self._keep(manifest.ref, manifest.raw, dry_run)
 
-    async def replace(self, manifest: Manifest) -> Manifest:
+    async def replace(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         self._check(manifest.ref, manifest.resource_version)
-        return self._keep(manifest.ref, manifest.raw)
+        return self._keep(manifest.ref, manifest.raw, dry_run)
 
     async def merge(self, ref: ObjectRef, patch: Mapping[str, Any]) -> Manifest:
         self._check(ref, str(patch.get("metadata", {}).get("resourceVersion") or ""))
         return self._keep(ref, _merged(self._objects[ref], patch))
 
-    async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
-        """Only for what has no lists but containers named by their name."""
-        self._check(manifest.ref, manifest.resource_version)
-        live = copy.deepcopy(self._objects[manifest.ref])
-        wanted = manifest.raw["spec"]["template"]["spec"]["containers"]
-        for container in live["spec"]["template"]["spec"]["containers"]:
-            for item in wanted:
-                if item["name"] == container["name"]:
-                    container.update(item)
-        return self._keep(manifest.ref, live)
-
-    async def delete(self, ref: ObjectRef, uid: str) -> None:
-        self._objects.pop(ref, None)
+    async def delete(self, ref: ObjectRef, uid: str, resource_version: str = "") -> None:
+        live = self._objects.get(ref)
+        if live is None:
+            return
+        if live["metadata"]["uid"] != uid:
+            raise Conflict(f"{ref} is another object by now", 409)
+        self._check(ref, resource_version)
+        del self._objects[ref]
 
     async def allowed(self, namespace: str, verb: str, group: str, resource: str) -> bool:
         return (verb, resource) not in self._denied
@@ -81,7 +76,7 @@ class MemoryCluster:
         if version and version != self._objects[ref]["metadata"]["resourceVersion"]:
             raise Conflict(f"{ref} has moved on", 409)
 
-    def _keep(self, ref: ObjectRef, raw: Mapping[str, Any]) -> Manifest:
+    def _keep(self, ref: ObjectRef, raw: Mapping[str, Any], dry_run: bool = False) -> Manifest:
         self._count += 1
         before = self._objects.get(ref, {})
         kept = copy.deepcopy(dict(raw))
@@ -92,7 +87,8 @@ class MemoryCluster:
         if "spec" in kept:
             changed = kept["spec"] != before.get("spec")
             metadata["generation"] = before.get("metadata", {}).get("generation", 0) + changed
-        self._objects[ref] = kept
+        if not dry_run:
+            self._objects[ref] = kept
         return Manifest.of(copy.deepcopy(kept))
 
 

@@ -125,15 +125,24 @@ async def status(client: KubernetesClient, environment: Environment) -> list[str
         lines.append(f"  {head.dag_id}/{head.run_id}, opened {head.opened_at.isoformat(timespec='seconds')}")
         if head.stop is not None:
             lines.append(f"    STOPPED by {head.stop.by} at {head.stop.at}: {head.stop.why}")
-        services = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
-        journals = await store.services(head.run, services)
-        lines += [f"    {service}: {_outcome(journals[service].journal)}" for service in services]
+        lines += await _services(store, head)
+    left = [head for head in await store.left() if head.environment == environment.name]
+    lines.append(f"runs that ended not whole: {len(left)}")
+    for head in sorted(left, key=lambda head: head.opened_at):
+        lines.append(f"  {_name(head)}, opened {head.opened_at.isoformat(timespec='seconds')}")
+        lines += await _services(store, head)
     held = await all_held(client, environment.journal_namespace)
     lines.append(f"held locks: {len(held)}")
     for lease in held:
         since = text(lease.raw, "spec", "acquireTime") or "an unknown time"
         lines.append(f"  {lease.name}, held by {lock.holder_in(lease)} since {since}")
     return lines
+
+
+async def _services(store: JournalStore, head: Head) -> list[str]:
+    services = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
+    journals = await store.services(head.run, services)
+    return [f"    {service}: {_outcome(journals[service].journal)}" for service in services]
 
 
 def _outcome(journal: ServiceJournal) -> str:

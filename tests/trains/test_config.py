@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -100,9 +101,9 @@ def test_a_dry_run_is_told_by_true_and_false_also_as_text(value: object, expecte
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"service-d": "1"}, "service-d: unknown, expected a service of train payments (service-a, service-b, service-c) or environment, dry_run, change, reason; did you mean 'service-c'?"),
-        ({"enviroment": "sandbox"}, "enviroment: unknown, expected a service of train payments (service-a, service-b, service-c) or environment, dry_run, change, reason; did you mean 'environment'?"),
-        ({"zzz": None}, "zzz: unknown, expected a service of train payments (service-a, service-b, service-c) or environment, dry_run, change, reason"),
+        ({"service-d": "1"}, "service-d: unknown, expected a service of train payments (service-a, service-b, service-c) or environment, rollback, irreversible, dry_run, change, reason; did you mean 'service-c'?"),
+        ({"enviroment": "sandbox"}, "enviroment: unknown, expected a service of train payments (service-a, service-b, service-c) or environment, rollback, irreversible, dry_run, change, reason; did you mean 'environment'?"),
+        ({"zzz": None}, "zzz: unknown, expected a service of train payments (service-a, service-b, service-c) or environment, rollback, irreversible, dry_run, change, reason"),
         ({"service-a": 1.1}, "service-a: found 1.1, expected a release as text such as 1.1.0; put it in quotation marks"),
         ({"service-a": ["1"]}, "service-a: found ['1'], expected a release as text such as 1.1.0; put it in quotation marks"),
         ({"service-a": False}, "service-a: found false, expected a release as text such as 1.1.0; put it in quotation marks"),
@@ -120,6 +121,11 @@ def test_a_dry_run_is_told_by_true_and_false_also_as_text(value: object, expecte
         ({"environment": ""}, "environment: missing, expected one of sandbox, staging"),
         ({"environment": None}, "environment: missing, expected one of sandbox, staging"),
         ({"environment": 3}, "environment: found 3, expected one of sandbox, staging"),
+        ({"rollback": "all"}, "rollback: found 'all', expected train or service"),
+        ({"rollback": True}, "rollback: found true, expected train or service"),
+        ({"irreversible": "service-b"}, "irreversible: found 'service-b', expected services on board: service-a; did you mean 'service-a'?"),
+        ({"irreversible": "service-a, x"}, "irreversible: found 'x', expected services on board: service-a"),
+        ({"irreversible": True}, "irreversible: found true, expected names of services as text, separated by commas"),
         ({"dry_run": "yes"}, "dry_run: found 'yes', expected true or false"),
         ({"dry_run": 1}, "dry_run: found 1, expected true or false"),
         ({"dry_run": ""}, "dry_run: found '', expected true or false"),
@@ -133,6 +139,19 @@ def test_a_wrong_config_is_refused_with_what_was_found_and_what_expected(
     with pytest.raises(RunConfigError) as error:
         parse_run_config(TRAIN, ENVIRONMENTS, {**GOOD, **change})
     assert str(error.value) == expected
+
+
+def test_the_file_says_what_goes_back_and_what_can_not_and_a_run_may_say_more() -> None:
+    services = tuple(replace(s, irreversible=s.name == "service-b") for s in TRAIN.services)
+    train = replace(TRAIN, services=services, rollback="service")
+    both = {**GOOD, "service-b": "2", "service-c": "3"}
+    config = parse_run_config(train, ENVIRONMENTS, both)
+    assert (config.rollback, config.irreversible) == ("service", {"service-b"})
+    config = parse_run_config(
+        train, ENVIRONMENTS, {**both, "rollback": "train", "irreversible": "service-a, service-c"}
+    )
+    assert (config.rollback, config.irreversible) == ("train", {"service-a", "service-b", "service-c"})
+    assert parse_run_config(train, ENVIRONMENTS, GOOD).irreversible == frozenset()
 
 
 def test_all_mistakes_are_told_at_once() -> None:

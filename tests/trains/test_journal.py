@@ -268,12 +268,17 @@ def test_a_service_name_that_could_meet_the_name_of_a_chunk_is_refused() -> None
         encode_service(RUN, ServiceJournal("a.b"), "i")
 
 
+def written(generation: int) -> Manifest:
+    metadata = {"name": "a", "uid": "new", "generation": generation}
+    return Manifest.of({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+
+
 def test_an_intent_counts_as_moved_until_it_is_taken_back() -> None:
     journal = ServiceJournal("a")
     assert not journal.moved
     journal = journal.intend(MUTATION)
     assert journal.moved
-    journal = journal.settle(4)
+    journal = journal.settle({MUTATION.ref: written(4)})
     assert journal.moved
     assert journal.mutations[0] == replace(MUTATION, state="done", after_generation=4)
     assert not journal.ended("rolled-back").moved
@@ -288,6 +293,21 @@ def test_a_mutation_after_a_rollback_starts_afresh() -> None:
 
 def test_settling_what_was_not_intended_is_refused() -> None:
     with pytest.raises(ValueError, match="no open intent"):
-        ServiceJournal("a").settle(1)
+        ServiceJournal("a").settle({MUTATION.ref: written(1)})
     with pytest.raises(ValueError, match="no open intent"):
-        ServiceJournal("a").intend(MUTATION).settle(1).settle(2)
+        ServiceJournal("a").intend(MUTATION).settle({MUTATION.ref: written(1)}).settle({MUTATION.ref: None})
+
+
+def test_intents_are_settled_object_by_object_and_a_created_one_gets_its_uid() -> None:
+    config = ObjectRef("v1", "ConfigMap", "payments", "a")
+    created = replace(MUTATION, ref=config, uid="", before=None, writes=())
+    journal = ServiceJournal("a").intend(created, MUTATION)
+    assert replace(journal, mutations=(created,)).moved
+    journal = journal.settle({config: written(0)})
+    assert [(m.state, m.uid) for m in journal.mutations] == [("done", "new"), ("intent", MUTATION.uid)]
+
+
+def test_a_deletion_is_read_back_as_one() -> None:
+    journal = ServiceJournal("a").intend(replace(MUTATION, writes=(), deletes=True))
+    assert journal.moved
+    assert decode_service(encode_service(RUN, journal, "i"), RUN, "a") == journal

@@ -51,12 +51,13 @@ def test_a_service_takes_the_defaults_it_does_not_override(tmp_path: Path) -> No
         """
 description: The payment services
 approval: true
+rollback: service
 defaults: {deadline: 90s, soak: 0s}
 environments: [sandbox]
 services:
   service-a: {image: registry.internal/service-a}
   service-b: {image: "registry.internal:5000/b", kind: StatefulSet, workload: b, container: main,
-              after: [service-a], deadline: 1h30m, soak: 2m}
+              after: [service-a], deadline: 1h30m, soak: 2m, irreversible: true}
 """,
     )
     assert train == Train(
@@ -84,8 +85,10 @@ services:
                 after=("service-a",),
                 deadline=timedelta(hours=1, minutes=30),
                 soak=timedelta(minutes=2),
+                irreversible=True,
             ),
         ),
+        rollback="service",
     )
 
 
@@ -94,6 +97,7 @@ def test_a_train_that_says_nothing_else_goes_everywhere_in_five_minutes_and_soak
 ) -> None:
     train = train_of(tmp_path, "services: {a: {image: a}}")
     assert (train.description, train.approval, train.environments) == ("", False, ("sandbox", "production"))
+    assert (train.rollback, train.services[0].irreversible) == ("train", False)
     assert (train.services[0].deadline, train.services[0].soak) == (
         timedelta(minutes=5),
         timedelta(seconds=15),
@@ -133,17 +137,19 @@ A = "image: registry.internal/a"
         (f"services:\n  1: {{{A}}}\n", "2: a key must be text, found 1; put it in quotation marks"),
         ("services:\n  ? [a]\n  : 1\n", "2: a key must be text, found a list or mapping; put it in quotation marks"),
         # keys
-        ("servces: {}\nservices: {a: {image: a}}\n", "1: unknown key 'servces', expected one of description, approval, defaults, environments, services; did you mean 'services'?"),
-        (f"services:\n  a:\n    {A}\n    afer: [b]\n", "4: services.a: unknown key 'afer', expected one of image, kind, workload, container, after, deadline, soak; did you mean 'after'?"),
+        ("servces: {}\nservices: {a: {image: a}}\n", "1: unknown key 'servces', expected one of description, approval, rollback, defaults, environments, services; did you mean 'services'?"),
+        (f"services:\n  a:\n    {A}\n    afer: [b]\n", "4: services.a: unknown key 'afer', expected one of image, kind, workload, container, after, deadline, soak, irreversible; did you mean 'after'?"),
         (f"defaults:\n  dead-line: 5m\nservices: {{a: {{{A}}}}}\n", "2: defaults: unknown key 'dead-line', expected one of deadline, soak; did you mean 'deadline'?"),
-        (f"services:\n  a:\n    {A}\n    zzz: 1\n", "4: services.a: unknown key 'zzz', expected one of image, kind, workload, container, after, deadline, soak"),
-        ("description: x\n", "1: 'services' is missing, expected it among description, approval, defaults, environments, services"),
-        ("services:\n  a:\n    soak: 1s\n", "2: services.a: 'image' is missing, expected it among image, kind, workload, container, after, deadline, soak"),
+        (f"services:\n  a:\n    {A}\n    zzz: 1\n", "4: services.a: unknown key 'zzz', expected one of image, kind, workload, container, after, deadline, soak, irreversible"),
+        ("description: x\n", "1: 'services' is missing, expected it among description, approval, rollback, defaults, environments, services"),
+        ("services:\n  a:\n    soak: 1s\n", "2: services.a: 'image' is missing, expected it among image, kind, workload, container, after, deadline, soak, irreversible"),
         # types
         ("services: {}\n", "1: services: found an empty mapping, expected at least one"),
         ("services:\n  - a\n", "2: services: found a list, expected a mapping (key: value)"),
         ("services:\n  a:\n", "2: services.a: found nothing, expected a mapping (key: value)"),
         (f"approval: 'no'\nservices: {{a: {{{A}}}}}\n", "1: approval: found 'no', expected true or false"),
+        (f"rollback: all\nservices: {{a: {{{A}}}}}\n", "1: rollback: found 'all', expected one of train, service"),
+        (f"services:\n  a:\n    {A}\n    irreversible: sometimes\n", "4: services.a.irreversible: found 'sometimes', expected true or false"),
         (f"description: 1\nservices: {{a: {{{A}}}}}\n", "1: description: found 1, expected text"),
         (f"services:\n  a:\n    {A}\n    after: b\n", "4: services.a.after: found 'b', expected a list"),
         (f"services:\n  a:\n    {A}\n    kind: Pod\n", "4: services.a.kind: found 'Pod', expected one of Deployment, StatefulSet, DaemonSet"),

@@ -13,7 +13,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.fields import FieldPath, ListKey, get, put
+from interlock.trains.change import ObjectChange
+from interlock.trains.entries import CREATED_BY
+from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put
 from interlock.trains.journal import Mutation, ServiceJournal, decode_service, encode_service
 from interlock.trains.order import in_order
 from interlock.trains.outcome import RunOutcome, ServiceOutcome, judge, verdict
@@ -53,6 +55,23 @@ def workload(service: str, version: str, *, uid: str = "u", available: int = 1, 
             },
         }
     )
+
+
+KEY = FieldPath.of("data", "key")
+
+
+def config(service: str) -> ObjectRef:
+    return ObjectRef("v1", "ConfigMap", "payments", service)
+
+
+def bare(named: ObjectRef) -> Manifest:
+    """An object right after its creation."""
+    metadata = {"name": named.name, "namespace": named.namespace, "uid": "created"}
+    return Manifest.of({"apiVersion": named.api_version, "kind": named.kind, "metadata": metadata})
+
+
+def settings_of(service: str, value: str) -> Manifest:
+    return Manifest.of(put(bare(config(service)).raw, KEY, value))
 
 
 WRITES = (FieldWrite(NOTE, "1", "2", None), FieldWrite(IMAGE, "1", "2", None))
@@ -135,12 +154,22 @@ def test_a_run_with_a_failure_never_succeeded() -> None:
     assert failed.text == "all new: a is new. Failed: a failed: slow"
 
 
+def test_what_stays_although_the_run_failed_makes_the_run_not_whole_and_says_why() -> None:
+    journal = JOURNAL.ended("kept", "its release is irreversible")
+    kept = judged(workload("a", "2"), journal)
+    assert kept == ServiceOutcome("a", "kept", "its release is irreversible")
+    assert judged(workload("a", "3"), journal).state == "not-whole"
+    found = verdict([kept], ["b failed: slow"])
+    assert (found.state, found.succeeded) == ("not-whole", False)
+    assert found.text == "not whole: a is kept: its release is irreversible. Failed: b failed: slow"
+
+
 def test_a_verdict_names_each_service() -> None:
     mixed = [ServiceOutcome("a", "old"), ServiceOutcome("b", "not-whole", "Deployment/b is gone")]
     assert verdict(mixed).text == "not whole: a is old; b is not whole: Deployment/b is gone"
 
 
-POINTS = ("before-write", "after-intent", "after-act", "after-outcome", "at-verify")
+POINTS = ("before-write", "after-intent", "after-first-act", "after-act", "after-outcome", "at-verify")
 """Where a service can fail or its worker die: the steps of a promotion, in order."""
 
 
@@ -155,6 +184,8 @@ class Case:
     irreversible: frozenset[str]
     scope: Scope
     stopped: bool
+    creates: frozenset[str]
+    configures: frozenset[str]
 
 
 def chosen(names: list[str], bits: int) -> frozenset[str]:
@@ -175,6 +206,8 @@ def case_of(
     irreversible: int,
     scope: Scope,
     stopped: bool,
+    creates: int,
+    configures: int,
 ) -> Case:
     names = [f"s{n}" for n in range(count)]
     # A service comes after any of those before it, so there are no circles; the file's order is free.
@@ -189,6 +222,8 @@ def case_of(
         irreversible=chosen(names, irreversible),
         scope=scope,
         stopped=stopped,
+        creates=chosen(names, creates),
+        configures=chosen(names, configures),
     )
 
 
@@ -209,6 +244,8 @@ cases = st.builds(
     irreversible=some,
     scope=st.sampled_from(["train", "train", "service"]),
     stopped=st.sampled_from([False, False, False, True]),
+    creates=some,
+    configures=some,
 )
 
 
@@ -231,6 +268,10 @@ class Simulation:
             ref(name): workload(name, "2" if name in self.case.live_already else "1")
             for name in self.case.edges
         }
+        self.cluster |= {
+            config(name): None if name in self.case.creates else settings_of(name, "1")
+            for name in self.case.edges
+        }
         self.changes = {name: self._change(name) for name in self.case.edges if name in self.case.board}
         halted = False
         for name in in_order(self.case.edges):
@@ -250,6 +291,8 @@ class Simulation:
             scope=self.case.scope,
             irreversible=self.case.irreversible,
         )
+        for name, why in self.decision.kept:
+            self._keep(self.journals[name].ended("kept", why))
         for at, name in enumerate(self.decision.back):
             if self.case.edit_during_rollback and at == len(self.decision.back) // 2:
                 self._edit()
@@ -261,7 +304,7 @@ class Simulation:
     def standings(self) -> dict[str, Standing]:
         return {
             name: Standing(
-                changes=bool(change.writes),
+                changes=change.moves,
                 moved=name in self.journals and self.journals[name].moved,
                 verified=name in self.verified,
                 failed=self.failed.get(name, ""),
@@ -273,7 +316,13 @@ class Simulation:
         return workload(name, "2" if name in self.case.live_already else "1")
 
     def _change(self, name: str) -> Change:
-        return Change(name, ref(name), () if name in self.case.live_already else WRITES)
+        further: tuple[ObjectChange, ...] = ()
+        if name in self.case.creates:
+            mark = FieldWrite(CREATED_BY, ABSENT, "0" * 12)
+            further = (ObjectChange(config(name), (FieldWrite(KEY, ABSENT, "2"), mark), "create"),)
+        elif name in self.case.configures:
+            further = (ObjectChange(config(name), (FieldWrite(KEY, "1", "2"),)),)
+        return Change(name, ref(name), () if name in self.case.live_already else WRITES, objects=further)
 
     def _promote(self, name: str) -> None:
         point = self.case.fails.get(name)
@@ -281,20 +330,29 @@ class Simulation:
         if point == "before-write":
             self.failed[name] = point
             return
-        if change.writes:
+        if change.moves:
             self.promoted.append(name)
-            before = self.cluster[change.ref]
-            assert before is not None
-            mutation = Mutation(change.ref, before.uid, "intent", 1, before, change.writes, None, AT, 1)
-            self._keep(ServiceJournal(name).intend(mutation))
+            intents = []
+            for step in change.steps:
+                before = self.cluster[step.ref]
+                uid = before.uid if before else ""
+                intents.append(Mutation(step.ref, uid, "intent", 1, before, step.writes, None, AT, 1))
+            self._keep(ServiceJournal(name).intend(*intents))
             if point == "after-intent":
                 self.failed[name] = point
                 return
-            self.cluster[change.ref] = self._written(before, {w.path: w.after for w in change.writes})
+            for step in change.steps:
+                before = self.cluster[step.ref] or bare(step.ref)
+                self.cluster[step.ref] = self._written(before, {w.path: w.after for w in step.writes})
+                if point == "after-first-act":
+                    self.failed[name] = point
+                    return
             if point == "after-act":
                 self.failed[name] = point
                 return
-            self._keep(self.journals[name].settle(2))
+            self._keep(
+                self.journals[name].settle({step.ref: self.cluster[step.ref] for step in change.steps})
+            )
             if point == "after-outcome":
                 self.failed[name] = point
                 return
@@ -310,6 +368,8 @@ class Simulation:
             conflicts += step.conflicts
             if step.patched is not None:
                 self.cluster[step.ref] = step.patched
+            elif step.delete:
+                self.cluster[step.ref] = None
         if conflicts:
             self.left.add(name)
             self._keep(self.journals[name].ended("not-whole", "; ".join(map(str, conflicts))))
@@ -391,6 +451,13 @@ def test_a_train_without_foreign_edits_ends_all_new_or_all_old(case: Case) -> No
         live = run.cluster[ref(name)]
         assert live is not None
         assert live == workload(name, version if change.writes else "2")
+        for step in change.objects:
+            found = run.cluster[step.ref]
+            if failed:
+                assert found == (None if name in case.creates else settings_of(name, "1"))
+            else:
+                assert found is not None
+                assert get(found.raw, KEY) == "2"
 
 
 @given(cases)
@@ -402,10 +469,12 @@ def test_a_run_ends_all_new_all_old_or_names_what_is_neither(case: Case) -> None
     assert by_name.keys() == case.board
     assert all(str(service) in outcome.text for service in outcome.services)
     for name, service in by_name.items():
-        assert bool(service.reason) is (service.state == "not-whole")
+        assert bool(service.reason) is (service.state in ("not-whole", "kept"))
         edited = name in case.edits and (not case.edit_during_rollback or run.decision.back)
         if service.state == "not-whole":
-            assert edited
+            # A worker died between two objects of a release that can't go back.
+            stuck = name in dict(run.decision.kept) and run.failed.get(name) == "after-first-act"
+            assert edited or stuck
         if run.changes[name].writes and edited and not (case.edit_during_rollback and name in run.taken_back):
             assert service.state == "not-whole" or case.edits[name] == "replace"
         if name in run.left:
@@ -416,7 +485,8 @@ def test_a_run_ends_all_new_all_old_or_names_what_is_neither(case: Case) -> None
     elif outcome.state == "all-old":
         assert states <= {"old", "unchanged"}
     else:
-        assert "not-whole" in states or {"new", "old"} <= states
+        assert states & {"not-whole", "kept"} or {"new", "old"} <= states
+    assert {n for n, s in by_name.items() if s.state == "kept"} <= {n for n, _ in run.decision.kept}
 
 
 @given(cases)
@@ -428,16 +498,13 @@ def test_a_run_with_a_failure_is_all_new_only_where_nothing_that_moved_could_go_
     assert not outcome.succeeded
     if outcome.state != "all-new":
         return
-    # All that moved stays: an irreversible release kept it, or (in the scope of a service) what failed
-    # is no service on board that moved, nor one that a moved one depends on.
+    # All that moved stays, and none of it for an irreversible release: in the scope of a service, what
+    # failed is no service on board that moved, nor one that a moved one depends on.
     assert run.taken_back == []
-    kept = {name for name, _ in run.decision.kept}
-    if case.scope == "train":
-        assert kept == set(run.promoted)
-        assert kept <= {n for i in case.irreversible for n in {i, *depends_on(case.edges, i)}}
-    else:
-        blamed = {n for n, s in run.standings().items() if s.failed or (s.moved and not s.verified)}
-        assert all(n in kept or not {n, *depends_on(case.edges, n)} & blamed for n in run.promoted)
+    assert run.decision.kept == ()
+    assert case.scope == "service"
+    blamed = {n for n, s in run.standings().items() if s.failed or (s.moved and not s.verified)}
+    assert all(not {n, *depends_on(case.edges, n)} & blamed for n in run.promoted)
 
 
 @given(cases)
@@ -481,6 +548,6 @@ def test_a_rollback_that_is_run_again_changes_nothing(case: Case) -> None:
         assert set(again.back) <= run.left | (set(run.promoted) - set(run.taken_back))
         for name in run.taken_back:
             for step in restore_all(run.cluster, run.journals[name].mutations):
-                assert step.patched is None
+                assert (step.patched, step.delete) == (None, False)
     assert run.cluster == after
     assert first.services

@@ -20,12 +20,11 @@ from interlock.trains.plan import (
     FieldWrite,
     Plan,
     PlanError,
-    apply_object,
-    desired,
     make_plan,
     render,
     still_holds,
 )
+from interlock.trains.release import desired
 
 IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")
 SANDBOX = Environment("sandbox", "interlock_kubernetes", "payments", "interlock", "v", "require", "store")
@@ -85,22 +84,29 @@ def owned_by(*managers: str, key: str = 'k:{"name":"app"}') -> list[dict[str, An
     return [{"manager": manager, "operation": "Update", "fieldsV1": fields} for manager in managers]
 
 
+def plan_of(config: RunConfig, live: dict[str, Manifest | None]) -> Plan:
+    services = {name: TRAIN.service(name) for name in live}
+    refs = {name: ObjectRef("apps/v1", s.kind, "payments", s.workload) for name, s in services.items()}
+    return make_plan(TRAIN, config, {refs[name]: manifest for name, manifest in live.items()})
+
+
 def planned(raw: dict[str, Any], tag: str = "1.1.0") -> Change:
-    (change,) = make_plan(TRAIN, config(service_a=tag), {"service-a": Manifest.of(raw)}).changes
+    (change,) = plan_of(config(service_a=tag), {"service-a": Manifest.of(raw)}).changes
     return change
 
 
 def test_a_plan_changes_the_image_of_each_service_on_board_in_dependency_order() -> None:
     live = {name: Manifest.of(workload(name)) for name in ("service-a", "service-b")}
-    plan = make_plan(TRAIN, config(service_b="2.0", service_a="1.1.0"), live)
+    plan = plan_of(config(service_b="2.0", service_a="1.1.0"), live)
     assert (plan.train, plan.environment) == ("payments", "sandbox")
     assert plan.changes == tuple(
         Change(
             name,
             ObjectRef("apps/v1", "Deployment", "payments", name),
             (FieldWrite(IMAGE, f"registry.internal/{name}:1.0.0", f"registry.internal/{name}:{tag}", None),),
+            after=after,
         )
-        for name, tag in (("service-a", "1.1.0"), ("service-b", "2.0"))
+        for name, tag, after in (("service-a", "1.1.0", ()), ("service-b", "2.0", ("service-a",)))
     )
     assert plan.change("service-b") is plan.changes[1]
     assert plan.change("data") is None
@@ -111,17 +117,14 @@ def test_a_release_that_is_live_already_is_a_change_without_writes() -> None:
 
 
 def test_what_interlock_wants_of_a_workload_is_the_image_alone() -> None:
-    assert desired(service("service-a"), Release("r/a:1"), "payments") == {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "service-a", "namespace": "payments"},
-        "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "r/a:1"}]}}},
-    }
-
-
-def test_the_apply_object_of_a_change_is_what_is_desired() -> None:
-    release = Release("registry.internal/service-a:1.1.0")
-    assert apply_object(planned(workload())) == desired(service("service-a"), release, "payments")
+    assert desired(service("service-a"), Release("r/a:1"), "payments") == (
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "service-a", "namespace": "payments"},
+            "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "r/a:1"}]}}},
+        },
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_a_write_of_a_field_that_somebody_else_owns_is_a_take_over(
 def test_the_plan_lists_its_take_overs() -> None:
     raw = workload()
     raw["metadata"]["managedFields"] = owned_by("kubectl")
-    plan = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(raw)})
+    plan = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(raw)})
     (change,) = plan.changes
     assert plan.take_overs == ((change, change.writes[0]),)
 
@@ -232,7 +235,7 @@ def test_a_plan_tells_all_that_stands_in_its_way_at_once() -> None:
     paused["spec"].update(paused=True, template={})
     live = {"service-a": None, "service-b": Manifest.of(paused), "data": Manifest.of(workload("data"))}
     with pytest.raises(PlanError) as error:
-        make_plan(TRAIN, config(service_a="1", service_b="1", data="1"), live)
+        plan_of(config(service_a="1", service_b="1", data="1"), live)
     assert error.value.problems == (
         "service-a: no Deployment/service-a in namespace payments",
         "service-b: Deployment/service-b is paused, so its rollout would never end; resume it",
@@ -244,7 +247,7 @@ def test_a_plan_tells_all_that_stands_in_its_way_at_once() -> None:
 def test_a_partition_of_zero_is_no_obstacle() -> None:
     raw = workload("data", kind="StatefulSet")
     raw["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
-    assert make_plan(TRAIN, config(data="2"), {"data": Manifest.of(raw)}).changes[0].writes
+    assert plan_of(config(data="2"), {"data": Manifest.of(raw)}).changes[0].writes
 
 
 def test_a_plan_holds_while_only_other_fields_move() -> None:
@@ -254,12 +257,12 @@ def test_a_plan_holds_while_only_other_fields_move() -> None:
     raw["spec"]["template"]["spec"]["containers"].reverse()
     raw["status"] = {"readyReplicas": 1}
     raw["metadata"]["resourceVersion"] = "6"
-    assert still_holds(change, Manifest.of(raw)) == ()
+    assert still_holds(change, {change.ref: Manifest.of(raw)}) == ()
 
 
 def test_a_plan_no_longer_holds_when_its_field_has_another_value() -> None:
     change = planned(workload())
-    (conflict,) = still_holds(change, Manifest.of(workload(tag="1.0.9")))
+    (conflict,) = still_holds(change, {change.ref: Manifest.of(workload(tag="1.0.9"))})
     assert conflict == FieldConflict(
         change.ref, IMAGE, "registry.internal/service-a:1.0.0", "registry.internal/service-a:1.0.9"
     )
@@ -270,7 +273,7 @@ def test_a_plan_no_longer_holds_when_its_field_has_another_value() -> None:
 
 
 def test_a_plan_no_longer_holds_when_its_workload_is_gone() -> None:
-    (conflict,) = still_holds(planned(workload()), None)
+    (conflict,) = still_holds(planned(workload()), {})
     assert conflict.found is ABSENT
 
 
@@ -284,7 +287,7 @@ def test_a_plan_reads_back_from_its_json() -> None:
 
 
 def test_the_hash_of_a_plan_is_of_its_canonical_json() -> None:
-    plan = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
+    plan = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
     canonical = (
         '{"changes":[{"ref":{"apiVersion":"apps/v1","kind":"Deployment","name":"service-a",'
         '"namespace":"payments"},"service":"service-a","writes":[{"after":"registry.internal/service-a:1.1.0",'
@@ -292,7 +295,7 @@ def test_the_hash_of_a_plan_is_of_its_canonical_json() -> None:
         '"environment":"sandbox","train":"payments","version":1}'
     )
     assert plan.hash == hashlib.sha256(canonical.encode()).hexdigest()
-    again = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(copy.deepcopy(workload()))})
+    again = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(copy.deepcopy(workload()))})
     assert again == plan
 
 
@@ -300,7 +303,7 @@ def test_anything_else_gives_another_hash() -> None:
     raw = workload()
     raw["metadata"]["managedFields"] = owned_by("kubectl")
     plans = [
-        make_plan(TRAIN, config(service_a=tag), {"service-a": Manifest.of(live)})
+        plan_of(config(service_a=tag), {"service-a": Manifest.of(live)})
         for tag in ("1.1.0", "1.2.0")
         for live in (workload(), workload(tag="0.9"), raw)
     ]
@@ -308,7 +311,7 @@ def test_anything_else_gives_another_hash() -> None:
 
 
 def test_a_stored_plan_that_was_altered_is_refused() -> None:
-    plan = make_plan(TRAIN, config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
+    plan = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
     data = plan.to_json()
     data["changes"][0]["writes"][0]["after"] = "evil:1"
     with pytest.raises(PlanError, match=f"the plan was altered: its hash is .*, expected {plan.hash}"):
@@ -337,7 +340,7 @@ def test_a_plan_is_shown_with_what_changes_what_stays_and_what_is_taken_over() -
     raw = workload()
     raw["metadata"]["managedFields"] = owned_by("kubectl")
     live = {"service-a": Manifest.of(raw), "service-b": Manifest.of(workload("service-b"))}
-    plan = make_plan(TRAIN, config(service_a="1.1.0", service_b="1.0.0"), live)
+    plan = plan_of(config(service_a="1.1.0", service_b="1.0.0"), live)
     assert render(plan).splitlines() == [
         f"Plan {plan.hash[:12]}: train payments to sandbox, 1 to change, 1 already live",
         "service-a: Deployment/service-a",

@@ -21,6 +21,7 @@ from interlock.trains.entries import Head, head_name, run_hash
 from interlock.trains.lock import holder_in, holder_of
 from interlock.trains.model import Environment
 from interlock.trains.plan import Plan
+from interlock.trains.rollback import Standing, to_take_back
 
 BY = "train_watchdog"
 
@@ -75,13 +76,25 @@ async def end_run(
     await store.stop(head_name(head.run), by=BY, why=why, now=now)
     if head.stop is None:
         done.did.append(f"raised the stop flag: {why}")
-    order = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
-    # First nothing may begin any more, then everything goes back.
-    for written in (await store.services(head.run, order)).values():
+    plan = Plan.from_json(head.plan) if head.plan else Plan.of(head.train, head.environment, [])
+    # First nothing may begin any more, then everything goes back that can.
+    journals = await store.services(head.run, [change.service for change in plan.changes])
+    for written in journals.values():
         await store.seal(head.run, written, why)
-    for service in reversed(order):
+    journals = await store.services(head.run, list(journals))
+    standings = {
+        change.service: Standing(changes=change.moves, moved=journals[change.service].journal.moved)
+        for change in plan.changes
+    }
+    decision = to_take_back(
+        plan.edges, standings, failed=why, scope=plan.rollback, irreversible=plan.irreversible
+    )
+    for service, reason in decision.kept:
+        await store.keep(head.run, journals[service], reason)
+        done.not_whole.append(f"{service} stays: {reason}")
+    for service in decision.back:
         await _back(client, store, head.run, service, done)
-    await store.close(head.run)
+    await store.close(head.run, whole=not done.not_whole)
     done.did.append("closed the journal")
     holder = holder_of(head.dag_id, head.run_id)
     for lease in await locks.release_all(client, environment.journal_namespace, holder, now):

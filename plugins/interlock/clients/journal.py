@@ -6,14 +6,14 @@ overwriting the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal
-from interlock.trains.journal import Head, ServiceJournal, Stop
+from interlock.trains.journal import Head, Outcome, ServiceJournal, Stop
 
 ATTEMPTS = 5
 HEADS = f"{journal.KIND_LABEL}=run"
@@ -106,10 +106,16 @@ class JournalStore:
         except Conflict:
             await self.stop(name, by=by, why=why, now=now)
 
-    async def close(self, run: str) -> None:
-        """Mark a run's journal as closed."""
+    async def left(self) -> list[Head]:
+        """The heads of all runs that ended and left their services not whole."""
+        secrets = await self._secrets(f"{HEADS},{journal.STATE_LABEL}=closed,{journal.WHOLE_LABEL}=false")
+        return [journal.decode_head(secret) for secret in secrets]
+
+    async def close(self, run: str, *, whole: bool = True) -> None:
+        """Mark a run's journal as closed, and how the run left its services."""
         ref = self._ref(journal.head_name(run))
-        await self._client.merge(ref, {"metadata": {"labels": {journal.STATE_LABEL: "closed"}}})
+        labels = {journal.STATE_LABEL: "closed", journal.WHOLE_LABEL: str(whole).lower()}
+        await self._client.merge(ref, {"metadata": {"labels": labels}})
 
     async def service(self, run: str, service: str) -> Written:
         """A service's journal."""
@@ -134,12 +140,32 @@ class JournalStore:
         Raises:
             Conflict: its journal changed again and again meanwhile.
         """
+        await self._end(
+            run, written, lambda found: None if found.moved else "failed", f"it did not move: {why}"
+        )
+
+    async def keep(self, run: str, written: Written, why: str) -> None:
+        """Note that a service stays as it moved, although its run failed.
+
+        Args:
+            run: the run's hash.
+            written: the service's journal as it was read.
+            why: why it stays.
+
+        Raises:
+            Conflict: its journal changed again and again meanwhile.
+        """
+        await self._end(run, written, lambda found: "kept" if found.moved else None, why)
+
+    async def _end(
+        self, run: str, written: Written, how: Callable[[ServiceJournal], Outcome | None], why: str
+    ) -> None:
         for _ in range(ATTEMPTS):
-            if written.journal.moved or written.journal.outcome is not None:
+            outcome = how(written.journal)
+            if outcome is None or written.journal.outcome is not None:
                 return
-            ended = written.journal.ended("failed", f"it did not move: {why}")
             try:
-                await self.write(run, Written(ended, written.version))
+                await self.write(run, Written(written.journal.ended(outcome, why), written.version))
             except Conflict:
                 written = await self.service(run, written.journal.service)
                 continue

@@ -152,16 +152,19 @@ class KubernetesClient:
         ]
         return items, str(body["metadata"]["resourceVersion"])
 
-    async def create(self, manifest: Manifest) -> Manifest:
-        """The object as created; Conflict where the name is taken."""
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """The object as created, or as it would be; Conflict where the name is taken."""
         path = resource_path(manifest.api_version, manifest.kind, manifest.namespace)
-        return Manifest.of(await self._json("POST", path, body=manifest.raw, params=self._manager))
+        return Manifest.of(await self._json("POST", path, body=manifest.raw, params=self._params(dry_run)))
 
-    async def replace(self, manifest: Manifest) -> Manifest:
-        """The object as replaced; Conflict where its resourceVersion isn't the live one."""
-        return Manifest.of(
-            await self._json("PUT", path_of(manifest.ref), body=manifest.raw, params=self._manager)
-        )
+    async def replace(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """The object as replaced, or as it would be; Conflict if its resourceVersion isn't the live one."""
+        path = path_of(manifest.ref)
+        return Manifest.of(await self._json("PUT", path, body=manifest.raw, params=self._params(dry_run)))
+
+    def _params(self, dry_run: bool) -> dict[str, str]:
+        # Somebody reads this dry run's answer: a field that the API doesn't know is an error, not dropped.
+        return {**self._manager, "dryRun": "All", "fieldValidation": "Strict"} if dry_run else self._manager
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Server-side apply with our field manager; its uid and resourceVersion are preconditions."""
@@ -187,9 +190,13 @@ class KubernetesClient:
             )
         )
 
-    async def delete(self, ref: ObjectRef, uid: str) -> None:
-        """Delete the object if it is still the one with this uid; a missing one is no error."""
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+    async def delete(self, ref: ObjectRef, uid: str, resource_version: str = "") -> None:
+        """Delete the object if it is still the one with this uid; a missing one is no error.
+
+        With a resourceVersion, only if it is still as it was read then; else Conflict.
+        """
+        conditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": conditions}
         try:
             await self._json("DELETE", path_of(ref), body=body)
         except NotFound:

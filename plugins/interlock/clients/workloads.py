@@ -1,81 +1,34 @@
-"""Changing a workload and taking a change back, each write journaled and fenced.
+"""Changing a service's objects and taking a change back, each write journaled and fenced.
 
-Every write carries the uid and resourceVersion of a read that showed our own stamp (the transitions of the
-lock under which we write). Whoever takes over stamps anew, which changes the resourceVersion: a worker that
-lives on after its lock or its task went to another is refused by the API server, reads again, finds a stamp
-that isn't its own, and gives up.
+Objects are replaced as a whole, by an update: it changes what the plan lists and nothing else, where
+server-side apply would also remove what an earlier apply of ours had set. Whom a field is taken from is
+checked here, on the read that the write is bound to. `interlock.clients.fence` says what fences a write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from interlock.clients.fence import BACK, Fence, Refused
 from interlock.clients.journal import JournalStore, Written
-from interlock.clients.kubernetes import Conflict, KubernetesClient
-from interlock.manifest import Manifest
-from interlock.trains.entries import Mutation
+from interlock.clients.kubernetes import Conflict, KubernetesClient, NotFound
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.change import Change, FieldConflict, FieldWrite, ObjectChange, is_written, taken_over
+from interlock.trains.change import conflicts as differences
+from interlock.trains.entries import CREATED_BY, Mutation
 from interlock.trains.fields import ABSENT, put
-from interlock.trains.lock import FENCE
-from interlock.trains.plan import Change, FieldWrite, still_holds
-from interlock.trains.rollback import FieldConflict, restore_all
+from interlock.trains.kinds import WORKLOADS
+from interlock.trains.rollback import Restore, restore_all
+
+__all__ = ["BACK", "Fence", "Refused", "TakenBack", "promote", "take_back"]
 
 ATTEMPTS = 10
-BACK = "-back"
-"""Ends the stamp of a rollback, which thus differs from that of the promotion it takes back."""
 
-
-class Refused(Exception):
-    """A write that must not be made; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """What a writer stamps on its targets.
-
-    Attributes:
-        transitions: of the lock under which it writes.
-        back: whether it takes back.
-    """
-
-    transitions: int
-    back: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.transitions}{BACK if self.back else ''}"
-
-    def check(self, live: Manifest) -> bool:
-        """Whether the object shows our stamp.
-
-        Raises:
-            Refused: it shows the stamp of somebody who came after us.
-        """
-        stamp = live.annotations.get(FENCE, "")
-        number, back = stamp.removesuffix(BACK), stamp.endswith(BACK)
-        if number.isdigit() and (int(number), back) > (self.transitions, self.back):
-            raise Refused(
-                f"{live.ref} is stamped {stamp!r}, later than our {str(self)!r}: another run or this run's "
-                "rollback has taken it over; nothing was written"
-            )
-        return stamp == str(self)
-
-
-async def stamp(client: KubernetesClient, live: Manifest, fence: Fence) -> Manifest | None:
-    """The object with our stamp; None if there's none any more."""
-    for _ in range(ATTEMPTS):
-        if fence.check(live):
-            return live
-        metadata = {"resourceVersion": live.resource_version, "annotations": {FENCE: str(fence)}}
-        try:
-            return await client.merge(live.ref, {"metadata": metadata})
-        except Conflict:
-            found = await client.get(live.ref)
-            if found is None:
-                return None
-            live = found
-    raise Refused(f"{live.ref} changed {ATTEMPTS} times while it was being stamped")
+Objects = Mapping[ObjectRef, Manifest | None]
 
 
 async def promote(
@@ -88,63 +41,42 @@ async def promote(
     try_number: int,
     now: Callable[[], datetime],
 ) -> int:
-    """Make a service's planned change: journal the intent, act, journal the outcome.
+    """Make a service's planned change: journal the intents, act, journal the outcomes.
 
-    Safe to repeat: a change that this run has made already is found as made.
+    Safe to repeat: what this run has made already is found as made.
 
     Returns:
-        The generation that the write gave the workload.
+        The generation of the workload after it.
 
     Raises:
-        Refused: the object is gone, replaced, changed by somebody else, or taken over.
+        Refused: an object is gone, replaced, changed by somebody else, or taken over.
     """
     fence = Fence(transitions)
-    live = await _stamped(client, change, fence)
-    written = await store.service(run, change.service)
-    if written.journal.outcome in ("failed", "not-whole"):
+    live, written = await asyncio.gather(client.get_all(change.refs), store.service(run, change.service))
+    fence.check_all(live)
+    if written.journal.outcome in ("failed", "not-whole", "kept"):
         raise Refused(
             f"{change.service}: this run has ended it already as {written.journal.outcome} "
             f"({written.journal.reason}). Clear the task `lock` with all that follows to start over"
         )
-    ours = written.journal.mutations[-1] if written.journal.moved else None
-    if ours is None:
-        conflicts = still_holds(change, live)
-        if conflicts:
-            raise Refused(
-                f"{change.service} is not as the plan saw it: "
-                + "; ".join(map(str, conflicts))
-                + ". Clear the task `plan` to plan anew"
-            )
-        ours = Mutation(
-            ref=change.ref,
-            uid=live.uid,
-            state="intent",
-            transitions=transitions,
-            before=live,
-            writes=change.writes,
-            after_generation=None,
-            at=now(),
-            try_number=try_number,
+    workload = live[change.ref]
+    if workload is None:
+        raise Refused(f"{change.ref} is not there: somebody deleted it")
+    steps = [_marked(step, run) for step in change.steps]
+    known = written.journal.mutations if written.journal.moved else ()
+    missing = [step for step in steps if not any(_is_of(mutation, step) for mutation in known)]
+    if found := [conflict for step in missing for conflict in differences(step, live[step.ref])]:
+        raise Refused(
+            f"{change.service} is not as the plan saw it: {'; '.join(map(str, found))}. "
+            "Clear the task `plan` to plan anew"
         )
-        written = await store.write(run, replace(written, journal=written.journal.intend(ours)))
-    for _ in range(ATTEMPTS):
-        if live.uid != ours.uid:
-            raise Refused(f"{change.ref} was replaced by another object of that name; nothing was written")
-        try:
-            after = await _write(client, live, change.writes)
-            break
-        except Conflict:
-            live = await _stamped(client, change, fence)
-            if not as_written(change, live) and (conflicts := still_holds(change, live)):
-                raise Refused(
-                    f"{change.service} was changed by somebody else in between: "
-                    + "; ".join(map(str, conflicts))
-                ) from None
-    else:
-        raise Refused(f"{change.ref} changed {ATTEMPTS} times while it was being written")
-    if ours.state == "intent":
-        await store.write(run, replace(written, journal=written.journal.settle(after.generation)))
-    return after.generation
+    if missing:
+        intents = [_intent(step, live[step.ref], transitions, try_number, now()) for step in missing]
+        written = await store.write(run, replace(written, journal=written.journal.intend(*intents)))
+    uids = {mutation.ref: mutation.uid for mutation in written.journal.mutations}
+    after = {step.ref: await _make(client, step, live[step.ref], uids[step.ref], fence) for step in steps}
+    await _settle(client, store, run, written, after)
+    return (after.get(change.ref) or workload).generation
 
 
 @dataclass(frozen=True)
@@ -152,8 +84,8 @@ class TakenBack:
     """How taking a service back went.
 
     Attributes:
-        generation: the generation to wait for.
-        restored: the fields that were written, as text.
+        generation: the generation of the workload to wait for; 0 if it was not touched.
+        restored: what was written, as text.
         conflicts: the fields that were left, because somebody else changed them since.
     """
 
@@ -165,74 +97,152 @@ class TakenBack:
 async def take_back(
     client: KubernetesClient, store: JournalStore, run: str, written: Written, *, transitions: int
 ) -> TakenBack:
-    """Restore what a run changed of a service, newest first; safe to repeat."""
+    """Restore what a run changed of a service; safe to repeat."""
     fence = Fence(transitions, back=True)
-    mutations = written.journal.mutations
+    service = written.journal.service
     for _ in range(ATTEMPTS):
-        live: dict[Any, Manifest | None] = {}
-        for ref in {mutation.ref for mutation in mutations}:
-            found = await client.get(ref)
-            live[ref] = await stamp(client, found, fence) if found else None
+        mutations = written.journal.mutations
+        live = await client.get_all({mutation.ref for mutation in mutations})
+        fence.check_all(live)
         steps = restore_all(live, mutations)
         generation = 0
         try:
-            for step in steps:
-                present = live[step.ref]
-                if step.patched is not None:
-                    generation = (await client.replace(step.patched)).generation
-                elif step.delete and present is not None:
-                    await client.delete(step.ref, present.uid)
-                elif present is not None:
-                    generation = present.generation
-        except Conflict:
+            # Old pods start with their old configuration; what the run created goes when nothing needs it.
+            for step in sorted(steps, key=lambda step: (step.delete, step.ref.kind in WORKLOADS)):
+                left = await _restore(client, step, live[step.ref], fence)
+                if left is not None and step.ref.kind in WORKLOADS:
+                    generation = left.generation
+        except (Conflict, NotFound):
             continue
         conflicts = tuple(conflict for step in steps for conflict in step.conflicts)
         reason = "; ".join(map(str, conflicts))
         ended = written.journal.ended("not-whole" if conflicts else "rolled-back", reason)
-        await store.write(run, replace(written, journal=ended))
-        restored = tuple(f"{step.ref} {path}" for step in steps for path in step.restored)
-        return TakenBack(generation, restored, conflicts)
-    raise Refused(f"{written.journal.service}: its objects changed {ATTEMPTS} times while being restored")
+        try:
+            await store.write(run, replace(written, journal=ended))
+        except Conflict:
+            # A promotion that still lived wrote its journal; what that says goes back as well.
+            written = await store.service(run, service)
+            continue
+        return TakenBack(generation, tuple(text for step in steps for text in _done(step)), conflicts)
+    raise Refused(f"{service}: its objects changed {ATTEMPTS} times while being restored")
 
 
-async def _stamped(client: KubernetesClient, change: Change, fence: Fence) -> Manifest:
-    live = await client.get(change.ref)
-    live = await stamp(client, live, fence) if live else None
+def _marked(step: ObjectChange, run: str) -> ObjectChange:
+    if step.action != "create":
+        return step
+    return replace(step, writes=(*step.writes, FieldWrite(CREATED_BY, ABSENT, run)))
+
+
+def _is_of(mutation: Mutation, step: ObjectChange) -> bool:
+    return (mutation.ref, mutation.writes, mutation.deletes) == (
+        step.ref,
+        step.writes,
+        step.action == "delete",
+    )
+
+
+def _intent(
+    step: ObjectChange, live: Manifest | None, transitions: int, try_number: int, at: datetime
+) -> Mutation:
+    return Mutation(
+        ref=step.ref,
+        uid=live.uid if live else "",
+        state="intent",
+        transitions=transitions,
+        before=live,
+        writes=step.writes,
+        after_generation=None,
+        at=at,
+        try_number=try_number,
+        deletes=step.action == "delete",
+    )
+
+
+async def _make(
+    client: KubernetesClient, step: ObjectChange, live: Manifest | None, uid: str, fence: Fence
+) -> Manifest | None:
+    """Write one object, whatever else happens to it meanwhile; returns it, None once it is deleted."""
+    for _ in range(ATTEMPTS):
+        if live is not None and uid and live.uid != uid:
+            raise Refused(f"{step.ref} was replaced by another object of that name; nothing was written")
+        if is_written(step, live):
+            return live
+        if found := differences(step, live):
+            raise Refused(f"{step.ref} was changed by somebody else in between: {'; '.join(map(str, found))}")
+        try:
+            if live is None:
+                return await client.create(fence.on(_created(step)))
+            if step.action == "delete":
+                await client.delete(step.ref, live.uid, live.resource_version)
+                return None
+            if others := taken_over(step, live):
+                raise Refused(
+                    f"somebody took over a field since the plan was made: {'; '.join(others)}. "
+                    "Clear the task `plan` to plan anew"
+                )
+            return await client.replace(fence.on(_with(live.raw, step)))
+        except (Conflict, NotFound):
+            live = await client.get(step.ref)
+            if live is not None:
+                fence.check(live)
+    raise Refused(f"{step.ref} changed {ATTEMPTS} times while it was being written")
+
+
+async def _settle(
+    client: KubernetesClient, store: JournalStore, run: str, written: Written, after: Objects
+) -> None:
+    service = written.journal.service
+    for _ in range(ATTEMPTS):
+        journal = written.journal
+        if not any(mutation.state == "intent" and mutation.ref in after for mutation in journal.mutations):
+            return
+        try:
+            await store.write(run, replace(written, journal=journal.settle(after)))
+            return
+        except Conflict:
+            written = await store.service(run, service)
+            if written.journal.moved and written.journal.outcome in (None, "kept"):
+                continue
+        created = {mutation.ref for mutation in journal.mutations if mutation.before is None}
+        for ref, found in after.items():
+            if found is not None and ref in created:
+                await client.delete(ref, found.uid)
+        raise Refused(f"{service}: this run took it back meanwhile; what was created in between is deleted")
+    raise Refused(f"the journal of {service} changed {ATTEMPTS} times while it was being written")
+
+
+async def _restore(
+    client: KubernetesClient, step: Restore, live: Manifest | None, fence: Fence
+) -> Manifest | None:
+    if step.recreate is not None:
+        return await client.create(fence.on(step.recreate))
+    if step.patched is not None:
+        return await client.replace(fence.on(step.patched))
     if live is None:
-        raise Refused(f"{change.ref} is not there: somebody deleted it")
-    return live
+        return None
+    if step.delete:
+        await client.delete(step.ref, live.uid, live.resource_version)
+        return None
+    if fence.check(live):
+        return live
+    # Nothing to restore, but a write that is still under way has to be refused.
+    return await client.replace(fence.on(live))
 
 
-async def _write(client: KubernetesClient, live: Manifest, writes: tuple[FieldWrite, ...]) -> Manifest:
-    if any(write.after is ABSENT for write in writes):
-        # Server-side apply can't remove a field that somebody else owns.
-        patched: dict[str, Any] = live.raw
-        for write in writes:
-            patched = put(patched, write.path, write.after)
-        return await client.replace(Manifest.of(patched))
-    metadata = {"name": live.name, "namespace": live.namespace, "uid": live.uid}
-    wanted: dict[str, Any] = {
-        "apiVersion": live.api_version,
-        "kind": live.kind,
-        "metadata": {**metadata, "resourceVersion": live.resource_version},
-    }
-    for write in writes:
-        wanted = put(wanted, write.path, write.after)
-    # The plan lists who owns each field; ownership is taken only from those. "Ours" counts too: what a
-    # rollback restored is owned by our updates, which server-side apply takes for somebody else.
-    force = any(write.owner is not None for write in writes)
-    try:
-        return await client.apply(Manifest.of(wanted), force=force)
-    except Conflict as error:
-        if "Apply failed with" in str(error):
-            raise Refused(
-                f"{live.ref}: somebody took over a field since the plan was made: {error}. "
-                "Clear the task `plan` to plan anew"
-            ) from None
-        raise
+def _done(step: Restore) -> Iterable[str]:
+    if step.delete:
+        yield f"{step.ref}, which this run created, is deleted"
+    elif step.recreate is not None:
+        yield f"{step.ref}, which this run deleted, is created again"
+    yield from (f"{step.ref} {path}" for path in step.restored if not step.delete)
 
 
-def as_written(change: Change, live: Manifest) -> bool:
-    """Whether the object has every value that the plan was to write."""
-    made = replace(change, writes=tuple(replace(write, before=write.after) for write in change.writes))
-    return not still_holds(made, live)
+def _created(step: ObjectChange) -> Manifest:
+    metadata = {"name": step.ref.name, "namespace": step.ref.namespace}
+    return _with({"apiVersion": step.ref.api_version, "kind": step.ref.kind, "metadata": metadata}, step)
+
+
+def _with(raw: dict[str, Any], step: ObjectChange) -> Manifest:
+    for write in step.writes:
+        raw = put(raw, write.path, write.after)
+    return Manifest.of(raw)

@@ -71,8 +71,11 @@ class Predicate:
 
 
 _RUN = ("train", "environment", "service", "reason", "at", "try_number")
-_WRITES = ("path", "before", "after", "owner")
-_CHANGES = ("changes.service", "changes.ref", "changes.noop", *(f"changes.writes.{f}" for f in _WRITES))
+_WRITES = ("ref", "path", "before", "after", "owner")
+_CHANGES = (
+    *(f"changes.{f}" for f in ("service", "ref", "action", "noop", "irreversible")),
+    *(f"changes.writes.{f}" for f in _WRITES),
+)
 _WORKLOAD = ("ref", "uid", "resource_version", "transitions", "plan_hash")
 _FAILURE = tuple(f"failure.{f}" for f in ("pod", "container", "reason", "message", "restarts"))
 _CHECKS = ("checks.name", "checks.passed", "checks.reason", "checks.expected", "checks.found")
@@ -89,6 +92,7 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
             _predicate(
                 "plan",
                 *("plan_hash", "dry_run", "change", "services", "releases.*", "triggered_by", "approval"),
+                *("rollback", "irreversible"),
                 *_CHANGES,
                 evidence=("train", "environment", "hash", *_CHANGES),
             ),

@@ -7,7 +7,7 @@ from task states alone, so that clearing any of them is safe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import Head, ServiceJournal, run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
-from interlock.trains.plan import Change, Plan, PlanError, make_plan, render, still_holds
+from interlock.trains.plan import Change, Plan, PlanError, render, still_holds
 from interlock.trains.undo import make_undo
 
 if TYPE_CHECKING:
@@ -76,19 +76,14 @@ class PlanOperator(TrainOperator, SkipMixin):
             raise AirflowFailException(str(error)) from None
         run = replace(self.this_run(context), environment=config.environment)
 
-        async def read() -> dict[str, Manifest | None]:
-            refs = {
-                service.name: ObjectRef(
-                    "apps/v1", service.kind, config.environment.namespace, service.workload
-                )
-                for service in map(train.service, config.board)
-            }
+        async def make() -> Plan:
+            from interlock.clients.survey import survey
+
             async with run.client() as client:
-                live = await client.get_all(refs.values())
-            return {name: live[ref] for name, ref in refs.items()}
+                return await survey(client, train, config)
 
         try:
-            plan = make_plan(train, config, asyncio.run(read()))
+            plan = asyncio.run(make())
         except PlanError as error:
             raise AirflowFailException(str(error)) from None
         self._finish(context, run, plan, dry_run=config.dry_run)
@@ -138,7 +133,8 @@ class UndoPlanOperator(PlanOperator):
                 }
                 refs = {m.ref for journal in journals.values() for m in journal.mutations}
                 live = await client.get_all(refs)
-                return make_undo(run.train, head.environment, journals, live)
+                stays = Plan.from_json(head.plan).irreversible
+                return make_undo(run.train, head.environment, journals, live, stays)
 
         try:
             plan = asyncio.run(make())
@@ -217,9 +213,9 @@ def needs_approval(ti: Any, plan: Plan) -> None:
         )
 
 
-def differs(change: Change, live: Manifest | None) -> list[str]:
+def differs(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> list[str]:
     """How a service differs from what the plan saw; empty if it doesn't."""
-    if live is None:
+    if live.get(change.ref) is None:
         return [f"{change.ref} is not there: somebody deleted it"]
     return [str(conflict) for conflict in still_holds(change, live)]
 
@@ -238,8 +234,8 @@ async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> di
     store = JournalStore(client, where.journal_namespace)
     journals = await store.services(run.hash, board)
     ahead = [change for change in plan.changes if not journals[change.service].journal.moved]
-    live = await client.get_all(change.ref for change in ahead)
-    if stale := [text for change in ahead for text in differs(change, live[change.ref])]:
+    live = await client.get_all(ref for change in ahead for ref in change.refs)
+    if stale := [text for change in ahead for text in differs(change, live)]:
         await release_all(client, where.journal_namespace, run.holder, now)
         raise AirflowFailException(
             f"the plan no longer holds: {'; '.join(stale)}. Clear the task `plan` with all that follows"
@@ -248,4 +244,8 @@ async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> di
     for name, written in journals.items():
         if written.version and not written.journal.moved:
             await store.write(run.hash, Written(ServiceJournal(name), written.version))
+        elif written.journal.outcome == "kept":
+            # It stayed where it moved to; the run goes on from there.
+            onward = replace(written.journal, outcome=None, reason="")
+            await store.write(run.hash, Written(onward, written.version))
     return taken

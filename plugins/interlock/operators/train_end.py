@@ -64,7 +64,7 @@ class DecideOperator(TrainOperator, SkipMixin):
             journals = await store.services(run.hash, [change.service for change in plan.changes])
             standings = {
                 change.service: Standing(
-                    changes=bool(change.writes),
+                    changes=change.moves,
                     moved=journals[change.service].journal.moved,
                     verified=states.get(f"{change.service}.verify") == "success",
                     failed=failure_of(change.service, states),
@@ -72,7 +72,13 @@ class DecideOperator(TrainOperator, SkipMixin):
                 for change in plan.changes
             }
             stopped = f"the line was stopped: {head.stop.why} (by {head.stop.by})" if head.stop else ""
-            decision = to_take_back(run.edges, standings, failed=stopped)
+            decision = to_take_back(
+                run.edges,
+                standings,
+                failed=stopped,
+                scope=plan.rollback,
+                irreversible=plan.irreversible,
+            )
             if not decision.reason:
                 self.log.info("all services moved and are verified: nothing goes back")
                 return ()
@@ -83,6 +89,8 @@ class DecideOperator(TrainOperator, SkipMixin):
             try:
                 for written in journals.values():
                     await store.seal(run.hash, written, decision.reason)
+                for service, why in decision.kept:
+                    await store.keep(run.hash, journals[service], why)
             except Conflict as conflict:
                 # Not final: the task is tried again.
                 raise AirflowException(f"{conflict}: it decides again") from None
@@ -182,7 +190,9 @@ class CloseOperator(TrainOperator):
             if planned_only and head is None:
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
-            live = await client.get_all(change.ref for change in plan.changes)
+            refs = {ref for change in plan.changes for ref in change.refs}
+            refs |= {m.ref for written in journals.values() for m in written.journal.mutations}
+            live = await client.get_all(refs)
             services = [
                 outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
             ]
@@ -190,7 +200,7 @@ class CloseOperator(TrainOperator):
             released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
             self.log.info("released %s", ", ".join(released) or "no lock")
             if head is not None:
-                await store.close(run.hash)
+                await store.close(run.hash, whole=verdict.state != "not-whole")
         return verdict
 
 

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException
 from interlock.operators import evidence
 from interlock.operators.run import Run, pulled
 from interlock.trains.outcome import RunOutcome
-from interlock.trains.plan import Change, Plan
+from interlock.trains.plan import Change, ObjectChange, Plan
 
 
 def tell(
@@ -67,8 +67,16 @@ def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) ->
     params = context["params"]
     content = {
         "changes": [
-            {"service": c.service, "ref": str(c.ref), "noop": not c.writes, "writes": writes_of(c)}
-            for c in plan.changes
+            {
+                "service": change.service,
+                "ref": str(found.ref),
+                "action": found.action,
+                "noop": not found.moves,
+                "irreversible": change.irreversible,
+                "writes": [write.to_json() for write in found.writes],
+            }
+            for change in plan.changes
+            for found in (*change.objects, ObjectChange(change.ref, change.writes))
         ]
     }
     tell(
@@ -81,6 +89,8 @@ def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) ->
             "change": params.get("change") or "",
             "reason": params.get("reason") or "",
             "services": [change.service for change in plan.changes],
+            "rollback": plan.rollback,
+            "irreversible": list(plan.irreversible),
             "triggered_by": triggered_by(context),
         },
         log=log,
@@ -131,7 +141,7 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
 
 def writes_of(change: Change) -> list[dict[str, object]]:
     """A change's writes as evidence shows them."""
-    return [write.to_json() for write in change.writes]
+    return [{"ref": str(step.ref), **write.to_json()} for step in change.steps for write in step.writes]
 
 
 def triggered_by(context: Any) -> str:

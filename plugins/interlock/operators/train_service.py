@@ -17,7 +17,7 @@ from interlock.operators.run import Run, pulled
 from interlock.operators.train import TrainOperator, differs
 from interlock.operators.train_evidence import tell, writes_of
 from interlock.trains.model import Service
-from interlock.trains.plan import Change
+from interlock.trains.plan import Change, as_written
 
 
 class ServiceOperator(TrainOperator):
@@ -70,7 +70,7 @@ class PreflightOperator(ServiceOperator):
         ti = context["ti"]
         run.refuse_when_ending(ti)
         run.needs_fence(ti, self.service)
-        if not change.writes:
+        if not change.moves:
             self.log.info("%s is live already: nothing to do", self.service)
             return
         if asyncio.run(self._moved(run, change)):
@@ -83,7 +83,7 @@ class PreflightOperator(ServiceOperator):
         from interlock.clients.journal import JournalStore
 
         async with run.client() as client:
-            if not (problems := differs(change, await client.get(change.ref))):
+            if not (problems := differs(change, await client.get_all(change.refs))):
                 return False
             store = JournalStore(client, run.environment.journal_namespace)
             if (await store.service(run.hash, self.service)).journal.moved:
@@ -104,7 +104,7 @@ class PromoteOperator(ServiceOperator):
         ti = context["ti"]
         run.refuse_when_ending(ti)
         fence = run.needs_fence(ti, self.service)
-        if not change.writes:
+        if not change.moves:
             self.log.info("%s is live already: nothing to do", self.service)
             return
         generation = asyncio.run(self._act(run, change, fence))
@@ -147,8 +147,10 @@ class PromoteOperator(ServiceOperator):
             except Refused as refused:
                 await store.stop(run.head, by=self.service, why=str(refused), now=datetime.now(UTC))
                 raise AirflowFailException(str(refused)) from None
-        for write in change.writes:
-            self.log.info("%s %s: %s → %s", change.ref, write.path, write.before, write.after)
+        for step in change.steps:
+            self.log.info("%s: %s", step.ref, step.action)
+            for write in step.writes:
+                self.log.info("%s %s: %s → %s", step.ref, write.path, write.before, write.after)
         return generation
 
 
@@ -159,7 +161,7 @@ class VerifyOperator(ServiceOperator):
         """Check that what is live is what the plan wanted, then defer; the wait ends the task."""
         run = self.this_run(context)
         change = self.change(run)
-        if not change.writes:
+        if not change.moves:
             self.log.info("%s was live before this train: nothing to verify", self.service)
             return
         rollout = pulled(context["ti"], f"{self.service}.promote", "rollout")
@@ -191,12 +193,11 @@ class VerifyOperator(ServiceOperator):
         )
 
     async def _look(self, run: Run, change: Change) -> int:
-        from interlock.clients.workloads import as_written
-
         async with run.client() as client:
-            live = await client.get(change.ref)
-        if live is None or not as_written(change, live):
+            live = await client.get_all(change.refs)
+        workload = live[change.ref]
+        if workload is None or not as_written(change, live):
             raise AirflowFailException(
                 f"{self.service} does not run what this train promoted: it was changed or taken back since"
             )
-        return live.generation
+        return workload.generation

@@ -7,16 +7,18 @@ dependents still run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from interlock.trains.image import RELEASE_PATTERN, ImageError, release_image
 from interlock.trains.located import did_you_mean
 from interlock.trains.model import Environment, Train
+from interlock.trains.order import Scope
 
 __all__ = ["RELEASE_PATTERN", "Release", "RunConfig", "RunConfigError", "parse_run_config"]
 
-_OWN = ("environment", "dry_run", "change", "reason")
+_OWN = ("environment", "rollback", "irreversible", "dry_run", "change", "reason")
 
 
 class RunConfigError(ValueError):
@@ -52,6 +54,8 @@ class RunConfig:
         dry_run: Whether the run ends after the plan.
         change: Ticket or pull request; may be empty.
         reason: Why, in somebody's words; may be empty.
+        rollback: What goes back when a service fails.
+        irreversible: Those on board whose release can't be taken back, by the train's file or by this run.
     """
 
     board: dict[str, Release]
@@ -59,6 +63,8 @@ class RunConfig:
     dry_run: bool
     change: str
     reason: str
+    rollback: Scope = "train"
+    irreversible: frozenset[str] = frozenset()
 
 
 def parse_run_config(
@@ -70,7 +76,9 @@ def parse_run_config(
         train: The train.
         environments: All environments, by name.
         conf: The run's params: a release for each service (a tag, `@sha256:…` or a full reference; blank:
-            not on board), `environment`, and optionally `dry_run`, `change` and `reason`.
+            not on board), `environment`, and optionally `rollback` (`train` or `service`; default: as the
+            train's file says), `irreversible` (names of services on board, separated by commas or spaces),
+            `dry_run`, `change` and `reason`.
 
     Raises:
         RunConfigError: Something is wrong; all problems at once.
@@ -96,12 +104,14 @@ def parse_run_config(
             f"{', '.join(order)}"
         )
     environment = _environment(train, environments, conf, problems)
+    rollback = _scope(train, conf, problems)
+    irreversible = _irreversible(train, conf, board, problems)
     dry_run = _flag(conf, "dry_run", problems)
     change = _text(conf, "change", problems, "a ticket or pull request as text; put it in quotation marks")
     reason = _text(conf, "reason", problems, "text")
     if problems or environment is None:
         raise RunConfigError(problems)
-    return RunConfig(board, environment, dry_run, change, reason)
+    return RunConfig(board, environment, dry_run, change, reason, rollback, irreversible)
 
 
 def _given(value: object) -> bool:
@@ -148,6 +158,35 @@ def _environment(
         hint = did_you_mean(name, open_to) if name else ""
         problems.append(f"environment: found {_shown(value)}, {expected}{hint}")
     return None
+
+
+def _scope(train: Train, conf: Mapping[str, object], problems: list[str]) -> Scope:
+    value = conf.get("rollback")
+    if not _given(value):
+        return train.rollback
+    scopes: tuple[Scope, ...] = get_args(Scope)
+    for scope in scopes:
+        if isinstance(value, str) and value.strip() == scope:
+            return scope
+    problems.append(f"rollback: found {_shown(value)}, expected {' or '.join(scopes)}")
+    return train.rollback
+
+
+def _irreversible(
+    train: Train, conf: Mapping[str, object], board: Collection[str], problems: list[str]
+) -> frozenset[str]:
+    always = {name for name in board if train.service(name).irreversible}
+    text = _text(conf, "irreversible", problems, "names of services as text, separated by commas")
+    named = text.replace(",", " ").split()
+    for name in named:
+        # A name that nothing answers to would be a release that goes back against its owner's word.
+        if name not in board and not _given(conf.get(name)):
+            on_board = ", ".join(board) or "none"
+            problems.append(
+                f"irreversible: found {name!r}, expected services on board: {on_board}"
+                f"{did_you_mean(name, board)}"
+            )
+    return frozenset(always | set(named))
 
 
 def _shown(value: object) -> str:

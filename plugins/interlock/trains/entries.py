@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.plan import FieldWrite
+from interlock.manifest import PREFIX, Manifest, ObjectRef
+from interlock.trains.change import FieldWrite
+from interlock.trains.fields import FieldPath
 
 MutationState = Literal["intent", "done"]
-Outcome = Literal["promoted", "failed", "rolled-back", "not-whole"]
+Outcome = Literal["promoted", "failed", "rolled-back", "not-whole", "kept"]
+
+CREATED_BY = FieldPath.of("metadata", "annotations", f"{PREFIX}created-by")
+"""Which run created an object. The API server gives out uids, so an intent can't hold the one to come."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,11 @@ class Mutation:
         state: `intent` before the write, `done` once its answer is known.
         transitions: the transitions of the lock under which it is written.
         before: the whole object as it was read; None if this mutation creates it.
-        writes: the fields that change.
+        writes: the fields that change; all of them when the object is created or deleted.
         after_generation: metadata.generation in the write's answer; None until then.
         at: when the intent was written, with a time zone.
         try_number: Airflow's try of the task that writes.
+        deletes: whether this mutation deletes the object.
     """
 
     ref: ObjectRef
@@ -82,10 +87,18 @@ class Mutation:
     after_generation: int | None
     at: datetime
     try_number: int
+    deletes: bool = False
 
-    def done(self, after_generation: int) -> Mutation:
-        """The same mutation with its outcome."""
-        return replace(self, state="done", after_generation=after_generation)
+    @property
+    def moves(self) -> bool:
+        """Whether it changes anything."""
+        return bool(self.writes) or self.before is None or self.deletes
+
+    def done(self, after: Manifest | None) -> Mutation:
+        """The same mutation with its outcome: the object as it was written, None once it is deleted."""
+        if after is None:
+            return replace(self, state="done", after_generation=0)
+        return replace(self, state="done", uid=self.uid or after.uid, after_generation=after.generation)
 
 
 @dataclass(frozen=True)
@@ -96,8 +109,8 @@ class ServiceJournal:
         service: the service's name.
         mutations: in the order in which they were intended.
         restored: whether a rollback has taken them all back, conflicts apart.
-        outcome: None as long as the service is on its way.
-        reason: why it failed or isn't whole.
+        outcome: None as long as the service is on its way; `kept`: the run failed, and it stays as it moved.
+        reason: why it failed, isn't whole or stays.
     """
 
     service: str
@@ -106,23 +119,26 @@ class ServiceJournal:
     outcome: Outcome | None = None
     reason: str = ""
 
-    def intend(self, mutation: Mutation) -> ServiceJournal:
-        """The journal with one more mutation, which nothing has taken back.
+    def intend(self, *mutations: Mutation) -> ServiceJournal:
+        """The journal with further mutations, which nothing has taken back.
 
         Mutations that were taken back are forgotten: what they found is no longer what to go back to.
         """
         before = () if self.restored else self.mutations
-        return replace(self, mutations=(*before, mutation), restored=False, outcome=None, reason="")
+        return replace(self, mutations=(*before, *mutations), restored=False, outcome=None, reason="")
 
-    def settle(self, after_generation: int) -> ServiceJournal:
-        """The journal in which the newest mutation is done.
+    def settle(self, after: Mapping[ObjectRef, Manifest | None]) -> ServiceJournal:
+        """The journal in which the open intents on these objects are done.
 
         Raises:
-            ValueError: there is none, or it is done already.
+            ValueError: there is none.
         """
-        if not self.mutations or self.mutations[-1].state == "done":
+        settled = tuple(
+            m.done(after[m.ref]) if m.state == "intent" and m.ref in after else m for m in self.mutations
+        )
+        if settled == self.mutations:
             raise ValueError(f"the journal of {self.service} has no open intent to settle")
-        return replace(self, mutations=(*self.mutations[:-1], self.mutations[-1].done(after_generation)))
+        return replace(self, mutations=settled)
 
     def ended(self, outcome: Outcome, reason: str = "") -> ServiceJournal:
         """The journal with its outcome; `rolled-back` marks it as restored."""
@@ -136,7 +152,7 @@ class ServiceJournal:
 
         An intent counts even without an outcome: its write may have arrived, or may still arrive.
         """
-        return not self.restored and any(mutation.writes for mutation in self.mutations)
+        return not self.restored and any(mutation.moves for mutation in self.mutations)
 
 
 def run_hash(dag_id: str, run_id: str) -> str:

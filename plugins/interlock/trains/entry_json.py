@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import cast, get_args
 
 from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.change import FieldWrite
 from interlock.trains.entries import Mutation, MutationState, Outcome, ServiceJournal
-from interlock.trains.plan import FieldWrite
 
 
 def service_json(journal: ServiceJournal) -> dict[str, object]:
@@ -47,6 +47,7 @@ def _mutation_json(mutation: Mutation) -> dict[str, object]:
         "after_generation": mutation.after_generation,
         "at": time_text(mutation.at),
         "try_number": mutation.try_number,
+        **({"deletes": True} if mutation.deletes else {}),
     }
 
 
@@ -66,6 +67,7 @@ def _mutation_from(body: Mapping[str, object]) -> Mutation:
         after_generation=None if generation is None else as_int(body, "after_generation"),
         at=datetime.fromisoformat(as_str(body, "at")),
         try_number=as_int(body, "try_number"),
+        deletes=body.get("deletes") is True,
     )
 
 

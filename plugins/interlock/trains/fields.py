@@ -188,16 +188,16 @@ def remove(raw: Mapping[str, object], path: FieldPath) -> dict[str, Any]:
     return cast("dict[str, Any]", _remove(raw, path.steps, path))
 
 
-def leaves(obj: Mapping[str, object]) -> list[FieldPath]:
+def leaves(obj: Mapping[str, object], *, keyed: bool = True) -> list[FieldPath]:
     """The fields that an apply object sets, in its own order.
 
     The merge key of an item is part of its path and no field of its own, unless the item holds nothing else:
-    then the item is the leaf. Empty objects and lists without merge keys are leaves. Putting all leaves into
-    an empty object gives the object again.
+    then the item is the leaf. Empty objects and lists without merge keys are leaves, and all lists if not
+    `keyed`. Putting all leaves into an empty object gives the object again.
     """
     found: list[FieldPath] = []
     for key, value in obj.items():
-        _leaves((key,), value, found)
+        _leaves((key,), value, found, keyed)
     return found
 
 
@@ -219,17 +219,17 @@ def same(one: object, other: object) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
-def _leaves(steps: tuple[Step, ...], value: object, found: list[FieldPath]) -> None:
+def _leaves(steps: tuple[Step, ...], value: object, found: list[FieldPath], keyed: bool) -> None:
     last = steps[-1]
-    if isinstance(value, list) and isinstance(last, str) and (key := merge_key(last, value)):
+    if keyed and isinstance(value, list) and isinstance(last, str) and (key := merge_key(last, value)):
         for item in value:
-            _leaves((*steps, ListKey(key, item[key])), item, found)
+            _leaves((*steps, ListKey(key, item[key])), item, found, keyed)
         return
     inner: list[str] = []
     if isinstance(value, Mapping):
         inner = [name for name in value if not (isinstance(last, ListKey) and last.name == name)]
         for name in inner:
-            _leaves((*steps, name), value[name], found)
+            _leaves((*steps, name), value[name], found, keyed)
     if not inner:
         found.append(FieldPath(steps))
 

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from interlock.trains.image import REPOSITORY_PATTERN, Image, ImageError
 from interlock.trains.located import Document, Problem, did_you_mean
+from interlock.trains.order import Scope
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DURATION = re.compile(r"(?=.)(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
@@ -116,6 +117,9 @@ class ServiceEntry(_File):
     after: list[Label] = Field(default=[], description="The services that move before this one")
     deadline: Deadline | None = Field(default=None, description="How long its rollout may take")
     soak: Duration | None = Field(default=None, description="How long its release must hold")
+    irreversible: bool = Field(
+        default=False, description="Whether no release of it can be taken back once it moved (a migration)"
+    )
 
 
 class TrainFile(_File):
@@ -123,6 +127,10 @@ class TrainFile(_File):
 
     description: str = Field(default="", description="What this train is, for people")
     approval: bool = Field(default=False, description="Whether a person approves each plan")
+    rollback: Scope = Field(
+        default="train",
+        description="What goes back when a service fails: the train, or that service and what depends on it",
+    )
     defaults: Defaults = Field(
         default={}, validate_default=True, description="For services that say nothing else"
     )

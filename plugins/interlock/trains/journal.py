@@ -65,6 +65,8 @@ SECRET_TYPE = f"{PREFIX}journal"
 KIND_LABEL = f"{PREFIX}journal"
 RUN_LABEL = f"{PREFIX}run"
 STATE_LABEL = f"{PREFIX}state"
+WHOLE_LABEL = f"{PREFIX}whole"
+"""On the head of a run that ended: `false` if it left a service not whole, or new beside old ones."""
 SERVICE_LABEL = f"{PREFIX}service"
 STOP_ANNOTATION = f"{PREFIX}stop"
 

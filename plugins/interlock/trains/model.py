@@ -12,27 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
+from interlock.manifest import Manifest
+from interlock.trains.checks import RESERVED, dependencies, named_environments
 from interlock.trains.files import EnvironmentsFile, TrainFile, describe
-from interlock.trains.located import Document, Problem, did_you_mean
-from interlock.trains.order import cycles, in_order
+from interlock.trains.located import Document, Problem
+from interlock.trains.manifests import load_manifests
+from interlock.trains.order import Scope, in_order
 
-RESERVED: Final = (
-    "approve",
-    "arrived",
-    "change",
-    "close",
-    "decide",
-    "environment",
-    "lock",
-    "plan",
-    "reason",
-    "rollback",
-)
-"""Names no service can have: the run config and the graph of a train's DAG use them."""
+__all__ = [
+    "RESERVED",
+    "Environment",
+    "Service",
+    "Train",
+    "TrainFileError",
+    "json_schema",
+    "load_environments",
+    "load_train",
+]
 
 _TRAIN_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -85,6 +85,8 @@ class Service:
         after: The services that move before this one.
         deadline: How long the rollout may take.
         soak: How long the release must hold.
+        irreversible: Whether no release of it can be taken back once it moved.
+        manifests: What else its release consists of, without namespaces; the workload itself may be there.
     """
 
     name: str
@@ -95,6 +97,8 @@ class Service:
     after: tuple[str, ...]
     deadline: timedelta
     soak: timedelta
+    irreversible: bool = False
+    manifests: tuple[Manifest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Train:
         approval: Whether a person approves each plan.
         environments: Names of the environments it may go to.
         services: In the order of the file.
+        rollback: What goes back when a service fails, unless a run says otherwise.
     """
 
     name: str
@@ -114,6 +119,7 @@ class Train:
     approval: bool
     environments: tuple[str, ...]
     services: tuple[Service, ...]
+    rollback: Scope = "train"
 
     def service(self, name: str) -> Service:
         """The service of this name.
@@ -201,8 +207,10 @@ def load_train(path: Path, environments: Mapping[str, Environment] | None = None
         data = TrainFile.model_validate(document.value)
     except ValidationError as error:
         raise TrainFileError([*problems, *describe(error, document, TrainFile)]) from None
-    problems += _dependencies(data, document)
-    problems += _environments(data, document, environments)
+    problems += dependencies(data, document)
+    problems += named_environments(data, document, environments)
+    manifests, wrong = load_manifests(path.with_suffix(""), data)
+    problems += wrong
     if problems:
         raise TrainFileError(problems)
     return Train(
@@ -220,9 +228,12 @@ def load_train(path: Path, environments: Mapping[str, Environment] | None = None
                 after=tuple(entry.after),
                 deadline=data.defaults.deadline if entry.deadline is None else entry.deadline,
                 soak=data.defaults.soak if entry.soak is None else entry.soak,
+                irreversible=entry.irreversible,
+                manifests=manifests.get(name, ()),
             )
             for name, entry in data.services.items()
         ),
+        rollback=data.rollback,
     )
 
 
@@ -231,52 +242,3 @@ def json_schema() -> dict[str, Any]:
     schema = TrainFile.model_json_schema()
     schema["properties"]["services"]["additionalProperties"] = False  # a name of another form
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Promotion train"}
-
-
-def _dependencies(data: TrainFile, document: Document) -> list[Problem]:
-    problems: list[Problem] = []
-
-    def report(text: str, *loc: str | int, key: bool = False) -> None:
-        where = "services." + ".".join(str(step) for step in loc if isinstance(step, str))
-        line = document.line(("services", *loc), key=key)
-        problems.append(Problem(document.file, line, f"{where}: {text}"))
-
-    workloads: dict[tuple[str, str], str] = {}
-    for name, entry in data.services.items():
-        if name in RESERVED:
-            report("this name is taken by Interlock itself; expected another service name", name, key=True)
-        first = workloads.setdefault((entry.kind, entry.workload or name), name)
-        if first != name:
-            report(
-                f"found {entry.kind}/{entry.workload or name}, which is {first}'s workload already",
-                name,
-                key=True,
-            )
-        for at, other in enumerate(entry.after):
-            if other == name:
-                report("a service can't come after itself", name, "after", at)
-            elif other not in data.services:
-                hint = did_you_mean(other, data.services)
-                report(f"found {other!r}, expected a service of this train{hint}", name, "after", at)
-            elif other in entry.after[:at]:
-                report(f"found {other!r} twice, expected it once", name, "after", at)
-    for circle in cycles({n: [a for a in e.after if a != n] for n, e in data.services.items()}):
-        report(f"services wait for each other: {' → '.join(circle)}", circle[0], "after", key=True)
-    return problems
-
-
-def _environments(
-    data: TrainFile, document: Document, known: Mapping[str, Environment] | None
-) -> list[Problem]:
-    problems: list[Problem] = []
-    for at, name in enumerate(data.environments or ()):
-        line = document.line(("environments", at))
-        if name in (data.environments or ())[:at]:
-            problems.append(
-                Problem(document.file, line, f"environments: found {name!r} twice, expected it once")
-            )
-        elif known is not None and name not in known:
-            names = ", ".join(known) or "none at all"
-            text = f"environments: found {name!r}, expected one of environments.yaml: {names}"
-            problems.append(Problem(document.file, line, text + did_you_mean(name, known)))
-    return problems

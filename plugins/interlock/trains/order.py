@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Edges = Mapping[str, Sequence[str]]
+"""The services that each service comes after."""
+
+Scope = Literal["train", "service"]
+"""What goes back when a service fails: all that moved, or that service and what depends on it."""
 
 
 class DependencyError(ValueError):
     """Services can't be put in an order; the message names those that stand in the way."""
 
 
-def in_order(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def in_order(after: Edges) -> tuple[str, ...]:
     """The names, each behind all that it comes after; else in the order they are given.
 
     Raises:
@@ -29,7 +36,19 @@ def in_order(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(placed)
 
 
-def cycles(after: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+def depends_on(edges: Edges, service: str) -> set[str]:
+    """All services that a service depends on, directly or through others."""
+    found: set[str] = set()
+    open_ends = list(edges.get(service, ()))
+    while open_ends:
+        name = open_ends.pop()
+        if name not in found:
+            found.add(name)
+            open_ends.extend(edges.get(name, ()))
+    return found
+
+
+def cycles(after: Edges) -> list[tuple[str, ...]]:
     """Circles in which services wait for each other, `("a", "b", "a")` where a comes after b and b after a.
 
     Circles that share a service are given once, as one of them; the list is empty if an order exists.

@@ -2,34 +2,33 @@
 
 The world decides: the live fields are compared with what the run wrote and with what was before. A
 service is whole when all of its fields are as planned (`new`) or all as before (`old`) and its rollout is
-complete. A service whose release was live already (`unchanged`) counts as both. Anything else is
-not whole, and the reason names it.
+complete. A service whose release was live already (`unchanged`) counts as both. One that is new and
+stays although the run failed (`kept`, an irreversible release) is whole by itself, but its run isn't.
+Anything else is not whole, and the reason names it.
 
 Pure: nothing is read here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, same
-from interlock.trains.journal import ServiceJournal
-from interlock.trains.plan import Change, FieldConflict
-from interlock.trains.rollback import ObjectConflict
+from interlock.trains.change import Change, FieldConflict, ObjectConflict, value_of
+from interlock.trains.entries import ServiceJournal
+from interlock.trains.fields import same
+from interlock.trains.kinds import WORKLOADS
 from interlock.trains.rollout import Done, RolloutState, assess
 
-ServiceState = Literal["new", "old", "unchanged", "not-whole"]
+ServiceState = Literal["new", "old", "unchanged", "kept", "not-whole"]
 RunState = Literal["all-new", "all-old", "not-whole"]
-
-_ROLLS_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 @dataclass(frozen=True)
 class ServiceOutcome:
-    """Where one service is; `reason` says why it isn't whole."""
+    """Where one service is; `reason` says why it isn't whole, or why it stays."""
 
     service: str
     state: ServiceState
@@ -68,21 +67,26 @@ def judge(
         journal: what the run did to it; None if it never began.
         live: its objects as they are now; None for one that isn't there.
     """
-    mutations = [m for m in journal.mutations if m.writes] if journal else []
-    if not change.writes and not mutations:
+    mutations = [m for m in journal.mutations if m.moves] if journal else []
+    if not change.moves and not mutations:
         return ServiceOutcome(change.service, "unchanged")
     # By field: what was there before the run first wrote it, and what the run wrote last.
-    fields = {(change.ref, w.path): (w.before, w.after) for w in change.writes}
+    fields = {(step.ref, w.path): (w.before, w.after) for step in change.steps for w in step.writes}
     first_seen = {(m.ref, w.path): w.before for m in reversed(mutations) for w in m.writes}
     fields |= {(m.ref, w.path): (first_seen[m.ref, w.path], w.after) for m in mutations for w in m.writes}
+    created = {step.ref for step in change.steps if step.action == "create"}
+    created |= {m.ref for m in mutations if m.before is None}
+    deleted = {step.ref for step in change.steps if step.action == "delete"}
+    deleted |= {m.ref for m in mutations if m.deletes}
 
-    reasons = _gone(change, uids={m.ref: m.uid for m in mutations if m.uid}, live=live)
+    uids = {m.ref: m.uid for m in mutations if m.uid and m.ref not in deleted}
+    reasons = _gone({*change.refs, *uids} - deleted, uids, created, live)
     if reasons:
         return ServiceOutcome(change.service, "not-whole", "; ".join(reasons))
-    at_new: list[str] = []
-    at_old: list[str] = []
+    at_new = [str(ref) for ref in _sorted(created | deleted) if (live.get(ref) is None) is (ref in deleted)]
+    at_old = [str(ref) for ref in _sorted(created | deleted) if str(ref) not in at_new]
     for (ref, path), (before, after) in fields.items():
-        found = _found(live.get(ref), path)
+        found = value_of(live.get(ref), path)
         where = f"{ref} {path}"
         if same(found, after):
             at_new.append(where)
@@ -101,6 +105,8 @@ def judge(
                 reasons.append(state.reason)
     if reasons:
         return ServiceOutcome(change.service, "not-whole", "; ".join(reasons))
+    if at_new and journal is not None and journal.outcome == "kept":
+        return ServiceOutcome(change.service, "kept", journal.reason)
     return ServiceOutcome(change.service, "new" if at_new else "old")
 
 
@@ -128,22 +134,22 @@ def verdict(services: Iterable[ServiceOutcome], failures: Sequence[str] = ()) ->
 
 
 def _gone(
-    change: Change, uids: Mapping[ObjectRef, str], live: Mapping[ObjectRef, Manifest | None]
+    refs: Iterable[ObjectRef],
+    uids: Mapping[ObjectRef, str],
+    created: Collection[ObjectRef],
+    live: Mapping[ObjectRef, Manifest | None],
 ) -> list[str]:
     reasons = []
-    for ref in {change.ref: None, **uids}:
+    for ref in _sorted(refs):
         found, expected = live.get(ref), uids.get(ref, "")
-        if found is None or (expected and found.uid != expected):
+        if (found is None and ref not in created) or (found and expected and found.uid != expected):
             reasons.append(str(ObjectConflict.of(ref, expected, found)))
     return reasons
 
 
-def _found(live: Manifest | None, path: FieldPath) -> object:
-    try:
-        return ABSENT if live is None else get(live.raw, path)
-    except FieldError as error:
-        return str(error)
+def _sorted(refs: Iterable[ObjectRef]) -> list[ObjectRef]:
+    return sorted(set(refs))
 
 
 def _rollout(manifest: Manifest | None) -> RolloutState:
-    return assess(manifest) if manifest is not None and manifest.kind in _ROLLS_OUT else Done()
+    return assess(manifest) if manifest is not None and manifest.kind in WORKLOADS else Done()

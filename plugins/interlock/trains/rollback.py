@@ -15,15 +15,14 @@ Pure: nothing is read and nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, put, same
-from interlock.trains.journal import Mutation
-from interlock.trains.order import in_order
-from interlock.trains.plan import FieldConflict
+from interlock.trains.change import UID, FieldConflict, ObjectConflict, value_of
+from interlock.trains.entries import CREATED_BY, Mutation
+from interlock.trains.fields import FieldPath, put, same
+from interlock.trains.order import Edges, Scope, depends_on, in_order
 
 __all__ = [
     "Decision",
@@ -40,28 +39,9 @@ __all__ = [
     "to_take_back",
 ]
 
-Edges = Mapping[str, Sequence[str]]
-"""The services that each service comes after."""
 
-Scope = Literal["train", "service"]
-
-UID = FieldPath.of("metadata", "uid")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectConflict(FieldConflict):
-    """The object itself is no longer the one that the run changed: gone, or another under its name."""
-
-    def __str__(self) -> str:
-        """Say what became of it."""
-        if self.found is ABSENT:
-            return f"{self.ref} is gone"
-        return f"{self.ref} was replaced: its uid is {self.found}, expected {self.expected}"
-
-    @classmethod
-    def of(cls, ref: ObjectRef, uid: str, live: Manifest | None) -> ObjectConflict:
-        """The conflict of an object that was expected under a uid."""
-        return cls(ref, UID, uid or ABSENT, ABSENT if live is None else live.uid)
+_KEPT = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
+"""The metadata of an object that is created again; the rest is the API server's."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +55,7 @@ class Restore:
         restored: the fields that `patched` changes.
         conflicts: the fields that are left because somebody else changed them.
         delete: whether the object is to be deleted (the run created it), under its uid.
+        recreate: the object to create again, as the run deleted it; None if there is none.
         unsettled: whether a write of the run may still arrive, as its outcome isn't in the journal.
             Then also write to the object (stamp it anew) when there is nothing to restore: that
             changes its resourceVersion, and the late write is refused.
@@ -85,6 +66,7 @@ class Restore:
     restored: tuple[FieldPath, ...] = ()
     conflicts: tuple[FieldConflict, ...] = ()
     delete: bool = False
+    recreate: Manifest | None = None
     unsettled: bool = False
 
 
@@ -131,22 +113,21 @@ def restore(live: Manifest | None, mutation: Mutation) -> Restore:
     unsettled = mutation.state == "intent"
     if mutation.before is None:
         return _undo_creation(live, mutation)
+    if mutation.deletes:
+        return _undo_deletion(live, mutation, mutation.before)
     if live is None or live.uid != mutation.uid:
         return Restore(ref, conflicts=(ObjectConflict.of(ref, mutation.uid, live),))
     patched: dict[str, object] = live.raw
     restored: list[FieldPath] = []
     conflicts: list[FieldConflict] = []
     for write in mutation.writes:
-        try:
-            found = get(live.raw, write.path)
-            if same(found, write.before):
-                continue
-            if same(found, write.after):
-                patched = put(patched, write.path, write.before)
-                restored.append(write.path)
-                continue
-        except FieldError as error:
-            found = str(error)
+        found = value_of(live, write.path)
+        if same(found, write.before):
+            continue
+        if same(found, write.after):
+            patched = put(patched, write.path, write.before)
+            restored.append(write.path)
+            continue
         conflicts.append(FieldConflict(ref, write.path, write.after, found))
     return Restore(
         ref,
@@ -171,8 +152,8 @@ def restore_all(
         step = restore(now.get(ref), mutation)
         if step.patched is not None:
             now[ref] = step.patched
-        elif step.delete:
-            now[ref] = None
+        elif step.delete or step.recreate is not None:
+            now[ref] = step.recreate
         done[ref] = _joined(done[ref], step, mutation) if ref in done else step
     return tuple(done.values())
 
@@ -225,27 +206,35 @@ def to_take_back(
     )
 
 
-def depends_on(edges: Edges, service: str) -> set[str]:
-    """All services that a service depends on, directly or through others."""
-    found: set[str] = set()
-    open_ends = list(edges.get(service, ()))
-    while open_ends:
-        name = open_ends.pop()
-        if name not in found:
-            found.add(name)
-            open_ends.extend(edges.get(name, ()))
-    return found
-
-
 def _undo_creation(live: Manifest | None, mutation: Mutation) -> Restore:
     unsettled = mutation.state == "intent"
     if live is None:
         return Restore(mutation.ref, unsettled=unsettled)
-    if live.uid == mutation.uid:
+    # Without an outcome there is no uid, but the object itself says which run created it.
+    marks = [write for write in mutation.writes if write.path == CREATED_BY and not mutation.uid]
+    if live.uid == mutation.uid or any(same(value_of(live, m.path), m.after) for m in marks):
         return Restore(mutation.ref, delete=True, unsettled=unsettled)
-    # Without its outcome it can't be told whose object this is.
     conflict = ObjectConflict.of(mutation.ref, mutation.uid, live)
     return Restore(mutation.ref, conflicts=(conflict,), unsettled=unsettled)
+
+
+def _undo_deletion(live: Manifest | None, mutation: Mutation, before: Manifest) -> Restore:
+    unsettled = mutation.state == "intent"
+    if live is None:
+        fresh = {key: value for key, value in before.raw.items() if key != "status"}
+        fresh["metadata"] = {key: value for key, value in before.metadata.items() if key in _KEPT}
+        return Restore(mutation.ref, recreate=Manifest.of(fresh), unsettled=unsettled)
+    # Not deleted yet, or back again: by this run under another uid, or by somebody else.
+    found = [(write, value_of(live, write.path)) for write in mutation.writes]
+    return Restore(
+        mutation.ref,
+        conflicts=tuple(
+            FieldConflict(mutation.ref, write.path, write.before, value)
+            for write, value in found
+            if not same(value, write.before)
+        ),
+        unsettled=unsettled,
+    )
 
 
 def _joined(newer: Restore, older: Restore, mutation: Mutation) -> Restore:
@@ -260,6 +249,7 @@ def _joined(newer: Restore, older: Restore, mutation: Mutation) -> Restore:
         restored=tuple(dict.fromkeys((*newer.restored, *older.restored))),
         conflicts=(*conflicts, *(c for c in older.conflicts if c.path not in known)),
         delete=newer.delete or older.delete,
+        recreate=None if older.patched or older.delete else older.recreate or newer.recreate,
         unsettled=newer.unsettled or older.unsettled,
     )
 

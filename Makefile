@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SANDBOX := PYTHONPATH=. $(BIN)/python -m sandbox
 
-.PHONY: help env lock check test demo sandbox status doctor ship stop clean
+.PHONY: help env lock check test bench demo sandbox status doctor ship stop clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(READY) ## Format, lint, types, import contracts, unit and DAG tests (un
 test: $(READY) ## The whole suite, in a sandbox of its own
 	$(BIN)/pytest -q -n 2 -m "not sandbox" tests
 	$(BIN)/pytest -m sandbox tests
+
+bench: $(READY) ## Measure trains of 3 to 200 services into docs/benchmarks.md, in a sandbox of its own (BENCH="--sizes 3,12")
+	PYTHONPATH=. $(BIN)/python -m benchmarks --results benchmarks/results/latest.json --markdown docs/benchmarks.md $(BENCH)
 
 demo: $(READY) ## Bring the sandbox up, then run two trains: one arrives, one goes back
 	$(SANDBOX) up

@@ -13,6 +13,11 @@ WORKERS = "workers"
 _SCHEDULER = "airflow-scheduler"
 
 
+def processes(state: State) -> dict[str, int]:
+    """The process id of each of the sandbox's programs; another one later means that it was restarted."""
+    return {program.name: program.pid for program in Supervisor(state).statuses()}
+
+
 def seconds(state: State) -> dict[str, float]:
     """Seconds of processor time that each of the sandbox's programs has used until now.
 

@@ -68,10 +68,16 @@ class Bench:
             _wait_for_dag(api, dag_id)
             run_id = f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}"
             load, used = os.getloadavg()[0], processor.seconds(self._state)
+            programs = processor.processes(self._state)
             with Watcher(self._state) as watcher, Sampler(self._state, dag_id, run_id) as sampler:
                 api.trigger(run_id, _conf(graph) if way == OURS else {})
                 self._follow(metadata, dag_id, run_id, graph, head)
             used = processor.between(used, processor.seconds(self._state))
+            if restarted := dict(programs.items() ^ processor.processes(self._state).items()):
+                raise RunFailed(
+                    f"{', '.join(sorted(restarted))} ended during {dag_id} {run_id}, so its figures say "
+                    f"nothing; see {self._state.log}/supervisord.log"
+                )
             state, asked, ended = metadata.run(dag_id, run_id)
             tasks = metadata.tasks(dag_id, run_id)
             if state != "success" or ended is None:

@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     }
     project.write_include(include, graphs, soak=options.soak, environment=variables)
     try:
+        # Airflow's programs keep the plugins that they started with.
+        _sandbox(state, "stop", include)
         if code := _sandbox(state, "up", include):
             return code
         return _measure(state, graphs, options)

@@ -11,8 +11,18 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from interlock.manifest import Manifest
-from interlock.trains.rollout import Done, Failed, RolloutState, Waiting, assess, failures
+from interlock.trains.rollout import (
+    Done,
+    Failed,
+    RolloutState,
+    Waiting,
+    assess,
+    failures,
+    new_pods,
+    pod_failure,
+)
 from interlock.trains.soak import Baseline, Broken, Held, Soak, hold
+from interlock.trains.view import maps, text
 
 
 def rollout(
@@ -73,4 +83,18 @@ def soak(
     return hold(workload, pods, ready_at, timedelta(seconds=seconds), now, baseline)
 
 
-__all__ = ["Broken", "Done", "Failed", "Held", "Waiting", "rollout", "soak"]
+def troubles(workload: Manifest, pods: Iterable[Manifest]) -> tuple[str, ...]:
+    """What each new pod that isn't ready says of itself, one line a pod."""
+    said = []
+    for pod in new_pods(workload, pods):
+        failure = pod_failure(pod)
+        if failure is not None:
+            said.append(str(failure))
+            continue
+        for condition in maps(pod.raw, "status", "conditions"):
+            if text(condition, "type") == "Ready" and text(condition, "status") != "True":
+                said.append(f"pod {pod.name}: {text(condition, 'reason')}: {text(condition, 'message')}")
+    return tuple(said)
+
+
+__all__ = ["Broken", "Done", "Failed", "Held", "Waiting", "rollout", "soak", "troubles"]

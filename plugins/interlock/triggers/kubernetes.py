@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
+from interlock.evidence.redaction import redact_text
 from interlock.trains import waiting
 from interlock.trains.journal import stop_in
 from interlock.trains.rollout import Done, Failed, failures, new_pods
@@ -125,11 +126,16 @@ class _WorkloadTrigger(BaseTrigger):
         await self._stop_the_line(f"the wait for {self.title} was ended by a person")
 
     async def _show_logs(self, workload: Manifest | None, pods: list[Manifest]) -> None:
-        """Put the failing pods' last log lines into the task's log."""
+        """Put what the new pods say of themselves into the task's log, and the failing ones' last log lines.
+
+        A line that looks as if it holds a secret is withheld.
+        """
         from interlock.clients.kubernetes import KubernetesError
 
         if workload is None:
             return
+        for trouble in waiting.troubles(workload, pods):
+            self.log.info("%s", trouble)
         failing = failures(workload, pods)
         shown = [(failure.pod, failure.container, failure.restarts > 0) for failure in failing]
         if not shown:
@@ -146,7 +152,7 @@ class _WorkloadTrigger(BaseTrigger):
                     continue
                 self.log.info("pod %s, container %s, last log lines:", pod, container)
                 for line in text.splitlines():
-                    self.log.info("  %s", line)
+                    self.log.info("  %s", redact_text(line))
 
 
 class _Views:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -155,10 +155,14 @@ def seal(
     outcome: str,
     at: datetime,
     fields: Mapping[str, object] | None = None,
+    noted: Callable[[], Iterable[str]] = tuple,
     evidence_conn_id: str = EvidenceHook.default_conn_name,
     vault_conn_id: str = InterlockVaultHook.default_conn_name,
 ) -> Recorded:
-    """Record the seal of the run that `context` belongs to: the list of its statements, wherever they are."""
+    """Record the seal of the run that `context` belongs to: the list of its statements, wherever they are.
+
+    Where the store can't be listed, the digests that `noted` knows are listed with those of the spool.
+    """
     from interlock.evidence.seal import make_seal
 
     run = run_of(context)
@@ -167,7 +171,7 @@ def seal(
         return writer.record(
             make_seal(
                 run=run,
-                statements=found.digests,
+                statements=[*found.digests, *(noted() if found.incomplete_because else ())],
                 triggered_by=triggered_by,
                 approved_by=approved_by,
                 outcome=outcome,

@@ -13,6 +13,9 @@ from interlock.operators.run import Run, pulled
 from interlock.trains.outcome import RunOutcome
 from interlock.trains.plan import Change, ObjectChange, Plan
 
+STATEMENT_KEY = "statement"
+"""The XCom in which a task notes the digest of its last statement, for a seal that can't list the store."""
+
 
 def tell(
     context: Any,
@@ -59,6 +62,7 @@ def tell(
                 f"waits in the spool: {recorded.reason}"
             )
         log.warning("evidence waits in the spool: %s", recorded.reason)
+    context["ti"].xcom_push(key=STATEMENT_KEY, value=recorded.digest)
     log.info("evidence: %s statement %s in the %s", predicate_type, recorded.digest, recorded.where)
 
 
@@ -104,6 +108,11 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
     from interlock.clients.spool import SpoolError
 
     ti = context["ti"]
+
+    def noted() -> list[str]:
+        found = (ti.xcom_pull(task_ids=task, key=STATEMENT_KEY) for task in run.states(ti))
+        return [str(digest) for digest in found if digest]
+
     for change in plan.changes:
         soak = pulled(ti, f"{change.service}.verify", "soak")
         if soak:
@@ -133,6 +142,7 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
                 ],
             },
             evidence_conn_id=run.environment.store,
+            noted=noted,
             vault_conn_id=run.environment.vault,
         )
     except SpoolError as error:

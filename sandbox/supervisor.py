@@ -123,7 +123,7 @@ class Supervisor:
             return
         groups = [status.pid for status in self.statuses() if status.pid]
         for part in parts:
-            self._end(self.programs_of(part))
+            self.end(self.programs_of(part))
         self._call("supervisor.shutdown")
         deadline = time.monotonic() + patience
         while _alive(pid):
@@ -134,7 +134,7 @@ class Supervisor:
         for group in groups:
             _kill_group(group)
 
-    def _end(self, names: Iterable[str]) -> None:
+    def end(self, names: Iterable[str]) -> None:
         """End programs side by side; supervisord kills those that take too long."""
         known = {status.name: status for status in self.statuses()}
         ending = {name for name in names if name in known and known[name].pid}
@@ -156,7 +156,7 @@ class Supervisor:
         except SupervisorError:
             path.unlink()  # or it would stand in the way of every other part
             raise
-        self._end([*changed, *removed])
+        self.end([*changed, *removed])
         for name in (*changed, *removed):
             self._call("supervisor.stopProcessGroup", name)  # one that waits for its next try
             self._call("supervisor.removeProcessGroup", name)
@@ -164,9 +164,13 @@ class Supervisor:
             self._call("supervisor.addProcessGroup", name, ignore=_ALREADY_ADDED)
         statuses = {status.name: status for status in self.statuses()}
         idle = [program.name for program in programs if not statuses[program.name].running]
-        for name in idle:
-            self._call("supervisor.startProcess", name, False, ignore=_ALREADY_STARTED)
+        self.begin(idle)
         return not idle
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Start programs that supervisord knows; doesn't wait for them."""
+        for name in names:
+            self._call("supervisor.startProcess", name, False, ignore=_ALREADY_STARTED)
 
     def programs_of(self, part: str) -> set[str]:
         """The names of the programs that supervisord knows for `part`."""

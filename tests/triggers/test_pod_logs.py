@@ -1,15 +1,19 @@
-"""What a wait puts of the pods' logs into its task's log."""
+"""What a wait says of the pods: why it failed, and what of their logs it puts into its task's log."""
 
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from interlock.manifest import Manifest
+from interlock.trains import waiting
+from interlock.trains.rollout import Failed
 from interlock.triggers.kubernetes import RolloutTrigger
 
+AT = datetime(2026, 3, 1, tzinfo=UTC)
 SECRET = "glpat-" + "a1B2" * 6
 
 
@@ -92,3 +96,15 @@ async def test_the_pods_reason_and_last_lines_are_shown_and_what_looks_like_a_se
     assert "  starting" in lines
     assert "  redacted:gitlab-token" in lines
     assert not any(SECRET in line for line in lines)
+
+
+def test_a_rollout_without_progress_names_what_its_pods_say_first() -> None:
+    exceeded = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    stuck = Manifest.of({**_workload().raw, "status": {"conditions": [exceeded]}})
+    crashing = _pod({"reason": "CrashLoopBackOff", "message": "back-off 10s"})
+    state = waiting.rollout(
+        stuck, [crashing], name="a", generation=0, now=AT, deadline=AT + timedelta(hours=1)
+    )
+    assert isinstance(state, Failed)
+    assert state.reason.startswith("a: pod a-5d4-x, container app: CrashLoopBackOff after 1 restart")
+    assert "exceeded its progress deadline" in state.reason

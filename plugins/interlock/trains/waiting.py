@@ -54,8 +54,10 @@ def rollout(
         state = Waiting(f"{name}: the change is not seen yet")
     else:
         state = assess(workload)
-        if isinstance(state, Waiting) and (failing := failures(workload, pods)):
-            state = Failed(f"{name}: " + "; ".join(map(str, failing)))
+        if not isinstance(state, Done) and (failing := failures(workload, pods)):
+            # What the pods say is the cause of what the workload says.
+            also = [state.reason] if isinstance(state, Failed) else []
+            state = Failed(f"{name}: " + "; ".join([*map(str, failing), *also]))
     if isinstance(state, Waiting) and now >= deadline:
         return Failed(f"{name}: not complete at its deadline ({deadline:%H:%M:%S} UTC): {state.reason}")
     return state

@@ -15,6 +15,8 @@ import pytest
 from train_runs import TrainRuns
 
 from interlock.trains.model import load_train
+from sandbox.state import State
+from sandbox.supervisor import Supervisor
 
 INTERLOCK_USER = "system:serviceaccount:interlock:interlock"
 POLL_SECONDS = 0.5
@@ -113,6 +115,23 @@ class RunningSandbox:
                 seen = writes if event["verb"] in _WRITES else reads
                 seen.append(f"{event['verb']} {event['requestURI']}")
         return reads, writes
+
+    # What runs
+
+    def stop_program(self, *names: str) -> None:
+        """End programs of the sandbox, such as `seaweedfs` or `openbao`, until they are started again."""
+        Supervisor(State(self.root)).end(names)
+
+    def start_program(self, *names: str) -> None:
+        Supervisor(State(self.root)).begin(names)
+
+    def interlock(self, *arguments: str) -> str:
+        """What the command `interlock` prints."""
+        done = subprocess.run(
+            ["interlock", *arguments], env=self.env, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def until(
         self, met: Callable[[], bool], timeout: float, what: str, *, poll: float = POLL_SECONDS

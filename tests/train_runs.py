@@ -30,6 +30,11 @@ class TrainRuns:
         self.services = services
         self._path = f"/api/v2/dags/{dag_id}/dagRuns"
 
+    @property
+    def name(self) -> str:
+        """The train's name."""
+        return self.dag_id.partition("__")[2]
+
     # Airflow
 
     def trigger(self, conf: Mapping[str, Any], run_id: str = "") -> str:
@@ -69,7 +74,12 @@ class TrainRuns:
     def log(self, run_id: str, task_id: str) -> str:
         """A task's log as lines of text, of all its tries."""
         lines = self.sandbox.task_log(self.dag_id, run_id, task_id)
-        return "\n".join(str(line.get("event", "")) for line in lines)
+        return "\n".join(
+            " ".join(
+                [str(line.get("event", "")), *(error["exc_value"] for error in line.get("error_detail", ()))]
+            )
+            for line in lines
+        )
 
     def settle(self, timeout: float = 300) -> None:
         """Wait until Airflow knows the train, no run of it is under way, and all services are whole."""

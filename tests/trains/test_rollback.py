@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.fields import ABSENT, FieldPath, ListKey, get
+from interlock.trains.entries import CREATED_BY
+from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put
 from interlock.trains.journal import Mutation
 from interlock.trains.plan import FieldConflict, FieldWrite
 from interlock.trains.rollback import (
@@ -92,6 +93,29 @@ def test_a_field_that_was_absent_is_removed() -> None:
     assert get(step.patched.raw, NOTE) is ABSENT
 
 
+ENV = FieldPath.of(*IMAGE.steps[:-1], "env")
+
+
+@pytest.mark.parametrize(
+    ("were", "others", "left"),
+    [
+        (ABSENT, [], ABSENT),
+        ([], [], []),
+        (ABSENT, [{"name": "THEIRS", "value": "1"}], [{"name": "THEIRS", "value": "1"}]),
+        ([{"name": "LOG"}], [], [{"name": "LOG"}]),
+    ],
+)
+def test_what_led_to_a_field_that_was_absent_goes_with_it_unless_it_was_there_or_holds_more(
+    were: object, others: list[Any], left: object
+) -> None:
+    before = Manifest.of(put(deployment().raw, ENV, were))
+    live = Manifest.of(put(deployment().raw, ENV, [{"name": "LOG", "value": "debug"}, *others]))
+    log = FieldPath.of(*ENV.steps, ListKey("name", "LOG"), "value")
+    step = restore(live, mutation(write(ABSENT, "debug", log), before=before))
+    assert step.patched is not None
+    assert get(step.patched.raw, ENV) == left
+
+
 def test_a_field_that_the_run_removed_comes_back() -> None:
     step = restore(deployment(), mutation(write("1", ABSENT, NOTE)))
     assert step.patched == deployment(note="1")
@@ -146,6 +170,29 @@ def test_several_mutations_of_an_object_go_back_to_what_the_first_one_found(live
 def test_a_conflict_is_named_once_however_many_mutations_meet_it() -> None:
     (step,) = restore_all({REF: deployment("a:9")}, [mutation(), mutation(write("a:2", "a:3"))])
     assert (step.patched, len(step.conflicts)) == (None, 1)
+
+
+def test_an_object_without_uid_in_the_journal_is_deleted_if_it_says_that_this_run_created_it() -> None:
+    mark = write(ABSENT, "run-1", CREATED_BY)
+    live = Manifest.of(put(deployment().raw, CREATED_BY, "run-1"))
+    assert restore(live, mutation(mark, before=None, uid="", state="intent")).delete
+    other = Manifest.of(put(deployment().raw, CREATED_BY, "run-2"))
+    assert not restore(other, mutation(mark, before=None, uid="", state="intent")).delete
+
+
+def test_what_the_run_deleted_is_created_again_as_it_was_without_what_the_api_server_gives() -> None:
+    deleted = mutation(write("a:1", ABSENT), before=deployment("a:1", note="1"), deletes=True)
+    step = restore(None, deleted)
+    assert step.recreate is not None
+    assert step.recreate.raw["metadata"] == {
+        "name": "a",
+        "namespace": "payments",
+        "annotations": {"interlock.internal/release": "1"},
+    }
+    assert step.recreate.spec == deployment("a:1").spec
+    assert restore(deployment("a:1"), deleted).recreate is None
+    assert restore(deployment("a:1", uid="v"), deleted).conflicts == ()
+    assert len(restore(deployment("a:2", uid="v"), deleted).conflicts) == 1
 
 
 def test_what_was_created_and_then_changed_is_deleted() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.entries import Mutation, ServiceJournal
-from interlock.trains.fields import FieldPath
+from interlock.trains.fields import ABSENT, FieldPath, put
 from interlock.trains.model import Service, Train
 from interlock.trains.plan import FieldWrite, PlanError
 from interlock.trains.undo import make_undo
@@ -75,3 +75,54 @@ def test_a_run_that_was_taken_back_has_nothing_to_undo() -> None:
 def test_reversing_a_train_twice_gives_the_same_edges() -> None:
     assert TRAIN.reversed().reversed() == TRAIN
     assert {s.name: s.after for s in TRAIN.reversed().services} == {"a": ("b",), "b": ("c",), "c": ()}
+
+
+LOG = FieldPath.parse("spec.template.spec.containers[name=app].env[name=LOG].value")
+DAY = FieldPath.parse("data.DAY")
+
+
+def _configured(live: Manifest) -> ServiceJournal:
+    """A run that added a variable to a's container and created a ConfigMap."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    before = _live("a", "new")
+    added = Mutation(before.ref, before.uid, "done", 1, before, (FieldWrite(LOG, ABSENT, "debug"),), 2, at, 1)
+    created = Mutation(live.ref, live.uid, "done", 1, None, (FieldWrite(DAY, ABSENT, "1"),), 2, at, 1)
+    return ServiceJournal("a", (created, added))
+
+
+def _config(day: str) -> Manifest:
+    metadata = {"name": "a", "namespace": "n", "uid": "uid-config"}
+    return Manifest.of({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"DAY": day}})
+
+
+def _with_log(value: str) -> Manifest:
+    return Manifest.of(put(_live("a", "new").raw, LOG, value))
+
+
+def test_what_the_run_created_is_deleted_and_what_it_added_leaves_no_empty_parent() -> None:
+    config, live = _config("1"), _with_log("debug")
+    plan = make_undo(
+        TRAIN.reversed(), "sandbox", {"a": _configured(config)}, {config.ref: config, live.ref: live}
+    )
+    (change,) = plan.changes
+    assert [(str(step.ref), step.action) for step in change.steps] == [
+        ("Deployment/a", "change"),
+        ("ConfigMap/a", "delete"),
+    ]
+    (write,) = change.writes
+    assert str(write.path) == "spec.template.spec.containers[name=app].env"
+    assert (write.before, write.after) == ([{"name": "LOG", "value": "debug"}], ABSENT)
+
+
+@pytest.mark.parametrize(("day", "log", "what"), [("2", "debug", "data.DAY"), ("1", "info", "LOG")])
+def test_a_later_change_of_what_was_created_or_added_refuses_the_undo(day: str, log: str, what: str) -> None:
+    config, live = _config(day), _with_log(log)
+    with pytest.raises(PlanError, match=f"a: superseded by a later change: .*{what}"):
+        make_undo(
+            TRAIN.reversed(), "sandbox", {"a": _configured(config)}, {config.ref: config, live.ref: live}
+        )
+
+
+def test_an_irreversible_release_is_not_undone() -> None:
+    with pytest.raises(PlanError, match="b: its release is irreversible"):
+        make_undo(TRAIN.reversed(), "sandbox", {"b": _moved("b")}, _world({"b": "new"}), irreversible=("b",))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.change import UID, FieldConflict, ObjectConflict, value_of
 from interlock.trains.entries import CREATED_BY, Mutation
-from interlock.trains.fields import FieldPath, put, same
+from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put, remove, same
 from interlock.trains.order import Edges, Scope, depends_on, in_order
 
 __all__ = [
@@ -125,7 +125,10 @@ def restore(live: Manifest | None, mutation: Mutation) -> Restore:
         if same(found, write.before):
             continue
         if same(found, write.after):
-            patched = put(patched, write.path, write.before)
+            if write.before is ABSENT:
+                patched = taken_out(patched, write.path, mutation.before)
+            else:
+                patched = put(patched, write.path, write.before)
             restored.append(write.path)
             continue
         conflicts.append(FieldConflict(ref, write.path, write.after, found))
@@ -136,6 +139,21 @@ def restore(live: Manifest | None, mutation: Mutation) -> Restore:
         conflicts=tuple(conflicts),
         unsettled=unsettled,
     )
+
+
+def taken_out(raw: Mapping[str, object], path: FieldPath, before: Manifest) -> dict[str, object]:
+    """The object without a field, and without what led to it and is empty now, unless it was there before.
+
+    An empty object in a pod template is another template: its pods would be replaced once more.
+    """
+    result = remove(raw, path)
+    for length in range(len(path.steps) - 1, 1, -1):
+        parent = FieldPath(path.steps[:length])
+        found, last = get(result, parent), parent.steps[-1]
+        bare = {last.name: last.value} if isinstance(last, ListKey) else {}
+        if (found == bare or found == []) and get(before.raw, parent) is ABSENT:
+            result = remove(result, parent)
+    return result
 
 
 def restore_all(

@@ -7,17 +7,19 @@ refused, by name; so is that of a release that can't be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.change import Change, FieldWrite, ObjectChange, conflicts
-from interlock.trains.entries import ServiceJournal
-from interlock.trains.fields import ABSENT, same
+from interlock.trains.entries import Mutation, ServiceJournal
+from interlock.trains.fields import ABSENT, FieldPath, get, same
 from interlock.trains.kinds import WORKLOAD_API
 from interlock.trains.model import Train
 from interlock.trains.order import depends_on
 from interlock.trains.ownership import owner
 from interlock.trains.plan import Plan, PlanError
+from interlock.trains.rollback import taken_out
 
 
 def make_undo(
@@ -53,8 +55,11 @@ def make_undo(
             if found is None:
                 problems.append(f"{name}: {ref} is gone")
                 continue
-            steps[ref] = _reversed(ref, journal, found)
-            problems += [f"{name}: superseded by a later change: {c}" for c in conflicts(steps[ref], found)]
+            mutations = [mutation for mutation in journal.mutations if mutation.ref == ref]
+            if later := conflicts(ObjectChange(ref, _swapped(mutations)), found):
+                problems += [f"{name}: superseded by a later change: {conflict}" for conflict in later]
+                continue
+            steps[ref] = _reversed(mutations, found)
         namespace = journal.mutations[0].ref.namespace
         workload = steps.pop(ObjectRef(WORKLOAD_API, service.kind, namespace, service.workload), None)
         before = depends_on({s.name: s.after for s in train.services}, name)
@@ -76,18 +81,36 @@ def make_undo(
     return Plan.of(train.name, environment, changes)
 
 
-def _reversed(ref: ObjectRef, journal: ServiceJournal, live: Manifest) -> ObjectChange:
-    mutations = [m for m in journal.mutations if m.ref == ref]
-    writes = [write for m in mutations for write in m.writes]
+def _swapped(mutations: Sequence[Mutation]) -> tuple[FieldWrite, ...]:
+    """From what the run wrote last to what it found first, field by field."""
+    writes = [write for mutation in mutations for write in mutation.writes]
     first = {write.path: write.before for write in reversed(writes)}
     last = {write.path: write.after for write in writes}
-    if mutations[0].before is None:
-        return ObjectChange(ref, tuple(FieldWrite(path, last[path], ABSENT) for path in last), "delete")
+    return tuple(FieldWrite(path, last[path], first[path]) for path in last)
+
+
+def _reversed(mutations: Sequence[Mutation], live: Manifest) -> ObjectChange:
+    ref, before = live.ref, mutations[0].before
+    swapped = _swapped(mutations)
+    if before is None:
+        return ObjectChange(ref, swapped, "delete")
+    back = [write for write in swapped if not same(write.before, write.after)]
+    # Of what the run added nothing is left, not even an empty parent, so whole parents may have to go.
+    without: dict[str, object] = live.raw
+    for write in back:
+        if write.after is ABSENT:
+            without = taken_out(without, write.path, before)
+    gone = dict.fromkeys(_highest(write.path, without) for write in back if write.after is ABSENT)
     return ObjectChange(
         ref,
-        tuple(
-            FieldWrite(path, last[path], first[path], owner(live, path))
-            for path in last
-            if not same(last[path], first[path])
+        (
+            *(replace(w, owner=owner(live, w.path)) for w in back if w.after is not ABSENT),
+            *(FieldWrite(path, get(live.raw, path), ABSENT, owner(live, path)) for path in gone),
         ),
     )
+
+
+def _highest(path: FieldPath, without: Mapping[str, object]) -> FieldPath:
+    """The first field on the way to `path` that isn't there any more."""
+    prefixes = (FieldPath(path.steps[:length]) for length in range(1, len(path.steps)))
+    return next((prefix for prefix in prefixes if get(without, prefix) is ABSENT), path)

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from interlock.operators.run import Run, pulled
 from interlock.operators.train import TrainOperator, differs
 from interlock.operators.train_evidence import tell, writes_of
+from interlock.trains.change import shown
 from interlock.trains.model import Service
 from interlock.trains.plan import Change, as_written
 
@@ -150,7 +151,7 @@ class PromoteOperator(ServiceOperator):
         for step in change.steps:
             self.log.info("%s: %s", step.ref, step.action)
             for write in step.writes:
-                self.log.info("%s %s: %s → %s", step.ref, write.path, write.before, write.after)
+                self.log.info("%s %s: %s → %s", step.ref, write.path, shown(write.before), shown(write.after))
         return generation
 
 

@@ -1,7 +1,7 @@
 """Finds trains whose run was deleted or has ended with its journal open, and takes back what they moved.
 
-Every two minutes. A run that is alive is left alone, also where its DAG is paused; one that is open for a day
-is named in the log.
+Every two minutes. A run that is alive is left alone. While its DAG is paused it goes neither on nor back:
+then this DAG's run fails and says so. Journals of runs that closed long ago (`journal_days`) are removed.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ async def test_unlock_frees_a_lock_whose_journal_is_closed() -> None:
     cluster = await moved()
     store = JournalStore(cluster, "interlock")
     (head,) = await store.open_heads()
-    await store.close(head.run)
+    await store.close(head.run, NOW)
     assert "released" in await cli.unlock(cluster, SANDBOX, "b", "Ada", "why", NOW, force=False)
 
 

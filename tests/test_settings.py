@@ -25,5 +25,13 @@ def test_without_any_the_spool_is_in_airflows_home(home: Path) -> None:
 def test_each_comes_from_its_option(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(home / "elsewhere"))
     monkeypatch.setenv("AIRFLOW__INTERLOCK__TRANSIT_KEY", "ours")
-    wanted = Settings(spool=home / "elsewhere", transit_key="ours")
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__JOURNAL_DAYS", "7")
+    wanted = Settings(spool=home / "elsewhere", transit_key="ours", journal_days=7)
     assert settings() == Settings.of_environment() == wanted
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "a month", "1.5"])
+def test_days_that_are_no_days_are_refused(monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__JOURNAL_DAYS", days)
+    with pytest.raises(ValueError, match="journal_days"):
+        Settings.of_environment()

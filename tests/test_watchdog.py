@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from memory_cluster import MemoryCluster
 from moved_train import DAG, HOLDER, IMAGE, NOW, RUN, SANDBOX, deployment, image, moved, ref
 
-from interlock.clients.abandoned import BY, Ended, end_run, look, release_left, run_of
-from interlock.clients.journal import JournalStore
+from interlock.cli import status
+from interlock.clients.abandoned import (
+    BY,
+    Ended,
+    close_run,
+    end_run,
+    look,
+    note_paused,
+    release_left,
+    run_of,
+)
+from interlock.clients.journal import JournalStore, Written
 from interlock.clients.locks import all_held, take_all
+from interlock.clients.old_journals import remove_old
 from interlock.clients.workloads import BACK
-from interlock.trains.entries import Head, run_hash
+from interlock.evidence.statement import Run, make_statement
+from interlock.manifest import ObjectRef
+from interlock.trains.entries import Head, ServiceJournal, head_name, run_hash
 from interlock.trains.fields import put
+from interlock.trains.journal import STATE_LABEL
 from interlock.trains.lock import FENCE
 
 WHY = "the run was deleted with its journal open"
@@ -21,7 +36,10 @@ HASH = run_hash(DAG, RUN)
 
 async def _end(cluster: MemoryCluster) -> Ended:
     (head,) = (await look(cluster, SANDBOX)).heads
-    return await end_run(cluster, SANDBOX, head, WHY, NOW)
+    done = await end_run(cluster, SANDBOX, head, WHY, NOW)
+    assert await JournalStore(cluster, "interlock").open_heads() != []
+    await close_run(cluster, SANDBOX, head, NOW, whole=not done.not_whole)
+    return done
 
 
 async def test_what_was_moved_goes_back_in_reverse_order() -> None:
@@ -33,7 +51,7 @@ async def test_what_was_moved_goes_back_in_reverse_order() -> None:
     assert [await image(cluster, name) for name in "ab"] == ["a:1", "b:1"]
     restored = [line.partition(":")[0] for line in done.did if "restored" in line]
     assert restored == ["b", "a"]
-    assert done.not_whole == []
+    assert done.not_whole == {}
     assert await all_held(cluster, "interlock") == []
     head = await JournalStore(cluster, "interlock").head(HASH)
     assert head is not None
@@ -61,8 +79,8 @@ async def test_a_field_that_somebody_changed_is_left_and_named() -> None:
 
     assert await image(cluster, "a") == "a:hotfix"
     assert await image(cluster, "b") == "b:1"
-    (problem,) = done.not_whole
-    assert problem.startswith("a: ")
+    ((service, problem),) = done.not_whole.items()
+    assert service == "a"
     assert "a:hotfix" in problem
     journal = (await JournalStore(cluster, "interlock").service(HASH, "a")).journal
     assert journal.outcome == "not-whole"
@@ -76,7 +94,7 @@ async def test_a_service_that_another_run_took_over_is_not_whole_and_the_rest_go
     done = await _end(cluster)
 
     assert [await image(cluster, name) for name in "ab"] == ["a:1", "b:2"]
-    assert [line.partition(":")[0] for line in done.not_whole] == ["b"]
+    assert list(done.not_whole) == ["b"]
 
 
 async def test_a_service_that_did_not_move_can_not_begin_any_more() -> None:
@@ -86,7 +104,7 @@ async def test_a_service_that_did_not_move_can_not_begin_any_more() -> None:
     other = replace(head, run_id="manual__2")
     await store.open(other)
     done = await end_run(cluster, SANDBOX, other, WHY, NOW)
-    assert done.not_whole == []
+    assert done.not_whole == {}
     journal = (await store.service(other.run, "a")).journal
     assert journal.outcome == "failed"
     assert WHY in journal.reason
@@ -99,7 +117,95 @@ async def test_ending_a_run_twice_changes_nothing_more() -> None:
     before = await cluster.get(ref("a"))
     again = await end_run(cluster, SANDBOX, head, WHY, NOW)
     assert await cluster.get(ref("a")) == before
-    assert again.not_whole == []
+    assert again.not_whole == {}
+
+
+async def test_what_is_said_for_the_record_names_each_service_and_is_allowed_to_be_said() -> None:
+    cluster = await moved()
+    live = await cluster.get(ref("a"))
+    assert live is not None
+    await cluster.replace(type(live).of(put(live.raw, IMAGE, "a:hotfix")))
+    (head,) = (await look(cluster, SANDBOX)).heads
+    said = (await end_run(cluster, SANDBOX, head, WHY, NOW)).statement(head, WHY)
+
+    assert (said["train"], said["environment"], said["reason"]) == ("payments", "sandbox", WHY)
+    assert said["whole"] is False
+    assert said["order"] == ["b", "a"]
+    found = {item["service"]: item["verdict"] for item in said["services"]}  # type: ignore[attr-defined]
+    assert found == {"b": "rolled-back", "a": "not-whole"}
+    statement = make_statement("rollback", run=Run(head.dag_id, head.run_id), fields=said, at=NOW)
+    assert statement.dropped == 0
+    assert statement.run.hash == head.run
+
+
+async def test_a_paused_dag_is_noted_once_and_until_it_goes_on() -> None:
+    cluster = await moved()
+    later = NOW + timedelta(minutes=2)
+
+    async def noted(paused: bool, now: datetime) -> str:
+        (head,) = (await look(cluster, SANDBOX)).heads
+        return await note_paused(cluster, SANDBOX, head, paused, now)
+
+    assert await noted(False, NOW) == ""
+    assert await noted(True, NOW) == await noted(True, later) == "2026-03-01T12:00:00+00:00"
+    assert any("PAUSED since 2026-03-01T12:00" in line for line in await status(cluster, SANDBOX))
+    assert await noted(False, later) == ""
+    assert not any("PAUSED" in line for line in await status(cluster, SANDBOX))
+
+
+async def test_only_what_was_closed_long_ago_is_removed() -> None:
+    cluster = await moved()
+    store = JournalStore(cluster, "interlock")
+    for run, days in (("old", 31), ("recent", 29)):
+        head = Head(DAG, run, "payments", "sandbox", {}, NOW - timedelta(days=99))
+        await store.open(head)
+        await store.write(head.run, Written(ServiceJournal("a"), ""))
+        await store.close(head.run, NOW - timedelta(days=days))
+    reopened = Head(DAG, "reopened", "payments", "sandbox", {}, NOW - timedelta(days=99))
+    await store.open(reopened)
+    await store.close(reopened.run, NOW - timedelta(days=99))
+    await store.open(reopened)
+
+    removed = await remove_old(cluster, "interlock", NOW, timedelta(days=30))
+
+    assert removed == [head_name(run_hash(DAG, "old"))]
+    assert await store.head(run_hash(DAG, "old")) is None
+    assert (await store.service(run_hash(DAG, "old"), "a")).version == ""
+    for run in ("recent", "reopened", RUN):
+        assert await store.head(run_hash(DAG, run)) is not None
+    assert (await store.service(run_hash(DAG, "recent"), "a")).version
+    assert (await store.service(HASH, "a")).journal.moved
+
+
+async def test_a_journal_that_says_nothing_of_its_closing_is_kept_from_now_on() -> None:
+    cluster = await moved()
+    (head,) = await JournalStore(cluster, "interlock").open_heads()
+    where = ObjectRef("v1", "Secret", "interlock", head_name(head.run))
+    await cluster.merge(where, {"metadata": {"labels": {STATE_LABEL: "closed"}}})
+    days = timedelta(days=30)
+
+    assert await remove_old(cluster, "interlock", NOW, days) == []
+    assert await remove_old(cluster, "interlock", NOW + days, days) == []
+    assert await remove_old(cluster, "interlock", NOW + days * 1.1, days) == [where.name]
+    assert (await JournalStore(cluster, "interlock").service(HASH, "a")).version == ""
+
+
+async def test_a_journal_that_was_opened_anew_meanwhile_stays() -> None:
+    cluster = await moved()
+    (head,) = await JournalStore(cluster, "interlock").open_heads()
+    await JournalStore(cluster, "interlock").close(head.run, NOW - timedelta(days=99))
+
+    class Late(MemoryCluster):
+        """Opens the journal anew between the look and the deletion."""
+
+        async def delete(self, ref: ObjectRef, uid: str, resource_version: str = "") -> None:
+            await JournalStore(self, "interlock").open(head)
+            await super().delete(ref, uid, resource_version)
+
+    cluster.__class__ = Late
+    assert await remove_old(cluster, "interlock", NOW, timedelta(days=30)) == []
+    assert await JournalStore(cluster, "interlock").open_heads() != []
+    assert (await JournalStore(cluster, "interlock").service(HASH, "a")).journal.moved
 
 
 async def test_journals_of_another_environment_are_left_alone() -> None:
@@ -114,7 +220,7 @@ async def test_locks_are_released_only_where_the_journal_is_closed_or_missing() 
     store = JournalStore(cluster, "interlock")
     for run in ("open", "closed"):
         await store.open(Head(DAG, run, "payments", "sandbox", {}, NOW))
-    await store.close(run_hash(DAG, "closed"))
+    await store.close(run_hash(DAG, "closed"), NOW)
     holders = (await look(cluster, SANDBOX)).holders
     assert holders == (f"{DAG}/closed", f"{DAG}/missing", f"{DAG}/open")
 

@@ -125,6 +125,8 @@ async def status(client: KubernetesClient, environment: Environment) -> list[str
         lines.append(f"  {head.dag_id}/{head.run_id}, opened {head.opened_at.isoformat(timespec='seconds')}")
         if head.stop is not None:
             lines.append(f"    STOPPED by {head.stop.by} at {head.stop.at}: {head.stop.why}")
+        if head.paused_since:
+            lines.append(f"    PAUSED since {head.paused_since}: goes neither on nor back; unpause its DAG")
         lines += await _services(store, head)
     left = [head for head in await store.left() if head.environment == environment.name]
     lines.append(f"runs that ended not whole: {len(left)}")

@@ -14,6 +14,7 @@ from typing import Final, Self
 SECTION: Final = "interlock"
 STATEMENTS_KEY: Final = "interlock-statements"
 LOCK_NOTICE_MINUTES: Final = "30"
+JOURNAL_DAYS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Settings:
             notifiers, each with its `classpath` and `kwargs`; empty: nobody.
         lock_notice_minutes: for how many minutes a train may wait for its lock before people are told; 0:
             they never are.
+        journal_days: for how many days after its end a run's journal is kept.
     """
 
     spool: Path
     transit_key: str = STATEMENTS_KEY
     notifiers: str = ""
     lock_notice_minutes: str = LOCK_NOTICE_MINUTES
+    journal_days: int = JOURNAL_DAYS
 
     @classmethod
     def read(cls, get: Callable[[str], str], home: str) -> Self:
@@ -43,12 +46,21 @@ class Settings:
         Args:
             get: gives an option of the section.
             home: Airflow's home, a folder.
+
+        Raises:
+            ValueError: `journal_days` is no whole number of at least 1.
         """
+        days = get("journal_days") or str(JOURNAL_DAYS)
+        if not days.isdecimal() or int(days) < 1:
+            raise ValueError(
+                f"[{SECTION}] journal_days is {days!r}: set it to a whole number of days, at least 1"
+            )
         return cls(
             spool=Path(get("spool") or f"{home}/spool").expanduser().absolute(),
             transit_key=get("transit_key") or STATEMENTS_KEY,
             notifiers=get("notifiers"),
             lock_notice_minutes=get("lock_notice_minutes") or LOCK_NOTICE_MINUTES,
+            journal_days=int(days),
         )
 
     @classmethod

@@ -18,7 +18,7 @@ from interlock.trains.entries import CREATED_BY
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put
 from interlock.trains.journal import Mutation, ServiceJournal, decode_service, encode_service
 from interlock.trains.order import in_order
-from interlock.trains.outcome import RunOutcome, ServiceOutcome, judge, verdict
+from interlock.trains.outcome import RunOutcome, ServiceOutcome, judge, still_moved, verdict
 from interlock.trains.plan import Change, FieldConflict, FieldWrite
 from interlock.trains.rollback import Decision, Scope, Standing, depends_on, restore_all, to_take_back
 
@@ -91,6 +91,12 @@ def test_a_service_with_all_fields_as_planned_is_new() -> None:
 def test_a_service_with_all_fields_as_before_is_old() -> None:
     assert judged(workload("a", "1")) == ServiceOutcome("a", "old")
     assert judged(workload("a", "1"), None) == ServiceOutcome("a", "old")
+
+
+def test_a_service_still_moved_is_one_whose_rollback_came_to_no_end() -> None:
+    moved = ServiceJournal("a", (MUTATION,))
+    assert still_moved([moved, ServiceJournal("b")]) == ("a",)
+    assert still_moved([moved.ended("rolled-back"), moved.ended("not-whole", "somebody changed it")]) == ()
 
 
 def test_a_service_with_nothing_to_change_is_unchanged() -> None:

@@ -40,11 +40,33 @@ class Ended:
 
     Attributes:
         did: each thing that was done, as text.
-        not_whole: each service that isn't as before, and why.
+        restored: the fields that were restored, by service.
+        not_whole: the services that aren't as before, and why.
     """
 
     did: list[str] = field(default_factory=list)
-    not_whole: list[str] = field(default_factory=list)
+    restored: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    not_whole: dict[str, str] = field(default_factory=dict)
+
+    def statement(self, head: Head, why: str) -> dict[str, object]:
+        """What is to be said of it for the record: the fields of a `rollback` statement."""
+        verdicts = [
+            (service, "rolled-back", "") for service in self.restored if service not in self.not_whole
+        ]
+        verdicts += [(service, "not-whole", reason) for service, reason in self.not_whole.items()]
+        return {
+            "train": head.train,
+            "environment": head.environment,
+            "reason": why,
+            "outcome": f"ended by {BY}",
+            "whole": not self.not_whole,
+            "order": list(self.restored),
+            "restored": [{"path": path} for paths in self.restored.values() for path in paths],
+            "services": [
+                {"service": service, "verdict": verdict, "reason": reason}
+                for service, verdict, reason in verdicts
+            ],
+        }
 
 
 def run_of(holder: str) -> tuple[str, str] | None:
@@ -66,10 +88,10 @@ async def look(client: KubernetesClient, environment: Environment) -> Found:
 async def end_run(
     client: KubernetesClient, environment: Environment, head: Head, why: str, now: datetime
 ) -> Ended:
-    """Stop the run's line, take back what it moved, close its journal, release its locks.
+    """Stop the run's line and take back what it moved; its journal stays open until `close_run`.
 
     Raises:
-        KubernetesError: the API server refused or is away; the journal stays open, so this can be repeated.
+        KubernetesError: the API server refused or is away; this can be repeated.
     """
     store = JournalStore(client, environment.journal_namespace)
     done = Ended()
@@ -91,15 +113,31 @@ async def end_run(
     )
     for service, reason in decision.kept:
         await store.keep(head.run, journals[service], reason)
-        done.not_whole.append(f"{service} stays: {reason}")
+        done.not_whole[service] = f"it stays: {reason}"
     for service in decision.back:
         await _back(client, store, head.run, service, done)
-    await store.close(head.run, whole=not done.not_whole)
-    done.did.append("closed the journal")
-    holder = holder_of(head.dag_id, head.run_id)
-    for lease in await locks.release_all(client, environment.journal_namespace, holder, now):
-        done.did.append(f"released {lease}")
     return done
+
+
+async def close_run(
+    client: KubernetesClient, environment: Environment, head: Head, now: datetime, *, whole: bool
+) -> list[str]:
+    """Close the run's journal and release its locks; what was done, as text."""
+    await JournalStore(client, environment.journal_namespace).close(head.run, now, whole=whole)
+    holder = holder_of(head.dag_id, head.run_id)
+    released = await locks.release_all(client, environment.journal_namespace, holder, now)
+    return ["closed the journal", *(f"released {lease}" for lease in released)]
+
+
+async def note_paused(
+    client: KubernetesClient, environment: Environment, head: Head, paused: bool, now: datetime
+) -> str:
+    """Keep on the run's head since when its DAG is paused; that time, empty if it isn't."""
+    if paused == bool(head.paused_since):
+        return head.paused_since
+    since = now if paused else None
+    await JournalStore(client, environment.journal_namespace).pause(head.run, since)
+    return since.isoformat(timespec="seconds") if since else ""
 
 
 async def release_left(
@@ -129,7 +167,9 @@ async def _back(client: KubernetesClient, store: JournalStore, run: str, service
     except Refused as refused:
         ended = written.journal.ended("not-whole", str(refused))
         await store.write(run, Written(ended, written.version))
-        done.not_whole.append(f"{service}: {refused}")
+        done.not_whole[service] = str(refused)
         return
+    done.restored[service] = taken.restored
     done.did += [f"{service}: restored {path}" for path in taken.restored]
-    done.not_whole += [f"{service}: {conflict}" for conflict in taken.conflicts]
+    if taken.conflicts:
+        done.not_whole[service] = "; ".join(map(str, taken.conflicts))

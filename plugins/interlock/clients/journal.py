@@ -111,11 +111,24 @@ class JournalStore:
         secrets = await self._secrets(f"{HEADS},{journal.STATE_LABEL}=closed,{journal.WHOLE_LABEL}=false")
         return [journal.decode_head(secret) for secret in secrets]
 
-    async def close(self, run: str, *, whole: bool = True) -> None:
-        """Mark a run's journal as closed, and how the run left its services."""
-        ref = self._ref(journal.head_name(run))
-        labels = {journal.STATE_LABEL: "closed", journal.WHOLE_LABEL: str(whole).lower()}
-        await self._client.merge(ref, {"metadata": {"labels": labels}})
+    async def close(self, run: str, now: datetime, *, whole: bool = True) -> None:
+        """Mark a run's journal as closed at this time, and how the run left its services."""
+        closed: dict[str, object] = {
+            "labels": {journal.STATE_LABEL: "closed", journal.WHOLE_LABEL: str(whole).lower()},
+            "annotations": {
+                journal.CLOSED_ANNOTATION: now.isoformat(timespec="seconds"),
+                journal.PAUSED_ANNOTATION: None,
+            },
+        }
+        await self._client.merge(self._ref(journal.head_name(run)), {"metadata": closed})
+
+    async def pause(self, run: str, since: datetime | None) -> None:
+        """Note on an open run's head since when its DAG is paused; None: it is not."""
+        value = since.isoformat(timespec="seconds") if since else None
+        annotations = {journal.PAUSED_ANNOTATION: value}
+        await self._client.merge(
+            self._ref(journal.head_name(run)), {"metadata": {"annotations": annotations}}
+        )
 
     async def service(self, run: str, service: str) -> Written:
         """A service's journal."""

@@ -134,14 +134,18 @@ def record(
     at: datetime,
     evidence: Mapping[str, object] | None = None,
     subjects: Sequence[Subject] = (),
+    run: Run | None = None,
     evidence_conn_id: str = EvidenceHook.default_conn_name,
     vault_conn_id: str = InterlockVaultHook.default_conn_name,
 ) -> Recorded:
-    """Record a statement about the run that `context` belongs to; for operators that act and then say so."""
+    """Record a statement; for operators that act and then say so.
+
+    It is about the run that `context` belongs to, unless `run` names another one.
+    """
     from interlock.evidence.statement import make_statement
 
     statement = make_statement(
-        predicate_type, run=run_of(context), fields=fields, at=at, evidence=evidence, subjects=subjects
+        predicate_type, run=run or run_of(context), fields=fields, at=at, evidence=evidence, subjects=subjects
     )
     with closing(EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer) as writer:
         return writer.record(statement)

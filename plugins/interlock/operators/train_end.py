@@ -14,7 +14,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from interlock import metrics
-from interlock.operators.run import VERDICT_KEY, WAITED_KEY, Run
+from interlock.operators.run import VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
@@ -24,7 +24,7 @@ from interlock.trains.rollback import Standing, to_take_back
 if TYPE_CHECKING:
     from interlock.clients.journal import Line
     from interlock.clients.workloads import TakenBack
-    from interlock.trains.plan import Plan
+    from interlock.trains.plan import Change, Plan
 
 OUTWARD = ("preflight", "promote", "verify")
 FAILED = ("failed", "upstream_failed")
@@ -46,15 +46,16 @@ class DecideOperator(TrainOperator, SkipMixin):
         if run.plan is None:
             self.log.info("there was no plan: nothing moved")
         else:
-            back = asyncio.run(self._decide(run, run.plan, run.states(ti)))
+            back = asyncio.run(self._decide(run, run.plan, ti))
         self.skip(
             ti, [task for task in self.get_direct_relatives() if task.task_id.rpartition(".")[2] not in back]
         )
 
-    async def _decide(self, run: Run, plan: Plan, states: dict[str, str | None]) -> tuple[str, ...]:
+    async def _decide(self, run: Run, plan: Plan, ti: Any) -> tuple[str, ...]:
         from interlock.clients.journal import JournalStore
         from interlock.clients.kubernetes import Conflict
 
+        states = run.states(ti)
         async with run.client() as client:
             store = JournalStore(client, run.environment.journal_namespace)
             head = await store.line(run.hash)
@@ -67,7 +68,7 @@ class DecideOperator(TrainOperator, SkipMixin):
                     changes=change.moves,
                     moved=journals[change.service].journal.moved,
                     verified=states.get(f"{change.service}.verify") == "success",
-                    failed=failure_of(change.service, states),
+                    failed=failure_of(change.service, states) or unproven(ti, change, states),
                 )
                 for change in plan.changes
             }
@@ -163,7 +164,7 @@ class CloseOperator(TrainOperator):
             text = "the run has no plan, so nothing moved; see the task `plan`"
             ti.xcom_push(key=VERDICT_KEY, value=text)
             raise AirflowFailException(text)
-        verdict = asyncio.run(self._close(run, run.plan, failures, planned_only=_dry(states)))
+        verdict = asyncio.run(self._close(run, run.plan, failures, states))
         if verdict is None:
             self.log.info("nothing was to move: the plan was all")
             return
@@ -178,7 +179,7 @@ class CloseOperator(TrainOperator):
         self.log.info("%s", verdict.text)
 
     async def _close(
-        self, run: Run, plan: Plan, failures: list[str], *, planned_only: bool
+        self, run: Run, plan: Plan, failures: list[str], states: dict[str, str | None]
     ) -> outcome.RunOutcome | None:
         from interlock.clients.journal import JournalStore
         from interlock.clients.locks import release_all
@@ -187,7 +188,7 @@ class CloseOperator(TrainOperator):
         async with run.client() as client:
             store = JournalStore(client, where.journal_namespace)
             head = await store.line(run.hash)
-            if planned_only and head is None:
+            if _dry(states) and head is None:
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
             refs = {ref for change in plan.changes for ref in change.refs}
@@ -197,10 +198,18 @@ class CloseOperator(TrainOperator):
                 outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
             ]
             verdict = outcome.verdict(services, failures + _stopped(head))
+            going_back = bool(_stopped(head)) or states.get("rollback.decide") != "success"
+            left = outcome.still_moved(written.journal for written in journals.values()) if going_back else ()
+            if left and head is not None and not head.closed:
+                raise AirflowFailException(
+                    f"{', '.join(left)} did not go back, so the journal stays open and the locks are kept. "
+                    f"Clear {', '.join(f'`rollback.{service}`' for service in left)}, then `close`; else "
+                    f"the DAG train_watchdog takes them back within minutes. {verdict.text}"
+                )
             released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
             self.log.info("released %s", ", ".join(released) or "no lock")
             if head is not None:
-                await store.close(run.hash, whole=verdict.state != "not-whole")
+                await store.close(run.hash, datetime.now(UTC), whole=verdict.state != "not-whole")
         return verdict
 
 
@@ -208,6 +217,14 @@ def failure_of(service: str, states: dict[str, str | None]) -> str:
     """Which task of a service failed; empty if none did."""
     failed = [task for task in OUTWARD if states.get(f"{service}.{task}") == "failed"]
     return f"task {service}.{failed[0]} failed" if failed else ""
+
+
+def unproven(ti: Any, change: Change, states: dict[str, str | None]) -> str:
+    """Why a `verify` that ended well proves nothing: a person marked it so; empty where it does."""
+    task = f"{change.service}.verify"
+    if not change.moves or states.get(task) != "success" or "held" in pulled(ti, task, "soak"):
+        return ""
+    return f"task {task} was marked as success, and the release was not seen to hold"
 
 
 def _stopped(head: Line | None) -> list[str]:

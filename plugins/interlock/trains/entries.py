@@ -44,6 +44,7 @@ class Head:
         opened_at: when the journal was opened, with a time zone.
         closed: whether the run has ended and needs its journal no more.
         stop: the stop flag.
+        paused_since: when the watchdog first saw the run's DAG paused (RFC 3339); empty if it isn't.
     """
 
     dag_id: str
@@ -54,6 +55,7 @@ class Head:
     opened_at: datetime
     closed: bool = False
     stop: Stop | None = None
+    paused_since: str = ""
 
     @property
     def run(self) -> str:

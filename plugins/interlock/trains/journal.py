@@ -69,6 +69,10 @@ WHOLE_LABEL = f"{PREFIX}whole"
 """On the head of a run that ended: `false` if it left a service not whole, or new beside old ones."""
 SERVICE_LABEL = f"{PREFIX}service"
 STOP_ANNOTATION = f"{PREFIX}stop"
+PAUSED_ANNOTATION = f"{PREFIX}paused-since"
+"""Since when the DAG of an open run was seen paused: such a run neither goes on nor goes back."""
+CLOSED_ANNOTATION = f"{PREFIX}closed-at"
+"""When the journal was closed; it is removed some days later."""
 
 _SERVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -111,6 +115,7 @@ def decode_head(secret: Manifest) -> Head:
             opened_at=datetime.fromisoformat(as_str(body, "opened_at")),
             closed=secret.labels.get(STATE_LABEL) == "closed",
             stop=stop_in(secret),
+            paused_since=secret.annotations.get(PAUSED_ANNOTATION, ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(secret, error) from error

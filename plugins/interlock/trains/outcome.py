@@ -110,6 +110,11 @@ def judge(
     return ServiceOutcome(change.service, "new" if at_new else "old")
 
 
+def still_moved(journals: Iterable[ServiceJournal]) -> tuple[str, ...]:
+    """The services that moved and whose rollback has come to no end, neither good nor bad."""
+    return tuple(j.service for j in journals if j.moved and j.outcome is None)
+
+
 def verdict(services: Iterable[ServiceOutcome], failures: Sequence[str] = ()) -> RunOutcome:
     """Judge a run by its services.
 

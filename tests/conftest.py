@@ -17,8 +17,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 from running_sandbox import RunningSandbox, read_env
 from small_services import create_small_services
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("interlock", deadline=None)
+settings.load_profile("interlock")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MORE = CHECKOUT / "tests" / "sandbox_include"

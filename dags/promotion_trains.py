@@ -98,21 +98,31 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
             plan >> lock
 
         arrived = EmptyOperator(task_id="arrived", trigger_rule=TriggerRule.NONE_FAILED)
-        verified = {}
-        preflights = {}
+        of_service = {}
         for service in train.services:
             with TaskGroup(group_id=service.name):
                 common = {**of_train, "service": service.name}
                 preflight = PreflightOperator(
-                    task_id="preflight", trigger_rule=TriggerRule.NONE_FAILED, **common, **again
+                    task_id="preflight",
+                    trigger_rule=TriggerRule.NONE_FAILED,
+                    patience=service.deadline,
+                    **common,
                 )
-                promote = PromoteOperator(task_id="promote", **common)
-                verify = VerifyOperator(task_id="verify", **common)
+                # A service before it may not be on board; its own preflight is skipped if it is not itself.
+                promote = PromoteOperator(
+                    task_id="promote", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **common
+                )
+                verify = VerifyOperator(
+                    task_id="verify", patience=service.soak + timedelta(minutes=5), **common
+                )
                 [plan, lock] >> preflight >> promote >> verify
-            preflights[service.name], verified[service.name] = preflight, verify
+            of_service[service.name] = (preflight, promote, verify)
         for service in train.services:
             for dependency in service.after:
-                verified[dependency] >> preflights[service.name]
+                # The next one is looked at while this one soaks.
+                of_service[dependency][1] >> of_service[service.name][0]
+                of_service[dependency][2] >> of_service[service.name][1]
+        verified = [verify for _, _, verify in of_service.values()]
 
         with TaskGroup(group_id="rollback"):
             decide = DecideOperator(task_id="decide", **of_train, **again).as_teardown()
@@ -128,8 +138,8 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
                     back[service.name] >> back[dependency]
 
         close = CloseOperator(task_id="close", **of_train, **again).as_teardown(on_failure_fail_dagrun=True)
-        list(verified.values()) >> arrived >> close
-        list(verified.values()) >> decide
+        verified >> arrived >> close
+        verified >> decide
         list(back.values()) >> close
     # At last, since each operator would copy them: for hundreds of services that takes minutes.
     dag.params = ParamsDict(_undo_params(train) if undo else _params(train))

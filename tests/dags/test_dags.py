@@ -105,10 +105,11 @@ def test_the_edges_are_the_services_dependencies(parsed: dict[str, Any]) -> None
     upstream = {task: set(found) for task, found in parsed["dags"][PAYMENTS]["upstream"].items()}
 
     assert upstream["service-a.preflight"] == {"plan", "lock"}
-    assert upstream["service-b.preflight"] == {"plan", "lock", "service-a.verify"}
-    assert upstream["service-c.preflight"] == {"plan", "lock", "service-a.verify"}
+    assert upstream["service-a.promote"] == {"service-a.preflight"}
+    for service in ("service-b", "service-c"):
+        assert upstream[f"{service}.preflight"] == {"plan", "lock", "service-a.promote"}
+        assert upstream[f"{service}.promote"] == {f"{service}.preflight", "service-a.verify"}
     for service in ("service-a", "service-b", "service-c"):
-        assert upstream[f"{service}.promote"] == {f"{service}.preflight"}
         assert upstream[f"{service}.verify"] == {f"{service}.promote"}
     assert upstream["rollback.service-a"] == {
         "rollback.decide",

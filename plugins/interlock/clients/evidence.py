@@ -13,7 +13,8 @@ success only after the object was read back and found to stand for the same stat
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
@@ -38,6 +39,8 @@ from interlock.evidence.waiting import Place, Waiting
 from interlock.settings import STATEMENTS_KEY
 
 DEFAULT_KEY: Final = STATEMENTS_KEY
+AT_ONCE: Final = 8
+"""How many statements of one writer are on their way to the store at a time."""
 log = logging.getLogger(__name__)
 
 
@@ -91,6 +94,9 @@ class EvidenceWriter(Protocol):
 
     def record(self, statement: Statement) -> Recorded:
         """Keep a statement; it is in the bucket or on the disk of the spool when this returns."""
+
+    def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
+        """Keep several statements, some at a time."""
 
     def ship(self) -> Shipped:
         """Carry what waits in the spool to the bucket, oldest first."""
@@ -152,6 +158,22 @@ class BucketWriter:
         except (VaultError, StoreError, _MissingPartError) as error:
             return self._spooled(statement, signature, error)
         return Recorded(statement.digest, "bucket", statement.key)
+
+    def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
+        """Keep several statements, a few at a time; where the first has to wait, the others do as well.
+
+        Raises:
+            SpoolError: one could be kept in neither.
+        """
+        if not statements:
+            return []
+        # The first logs in and finds out who is away, so that not each of hundreds waits for an answer.
+        first, rest = self.record(statements[0]), statements[1:]
+        if first.where == "spool":
+            away = _MissingPartError(first.reason)
+            return [first, *(self._spooled(statement, None, away) for statement in rest)]
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            return [first, *pool.map(self.record, rest)]
 
     def ship(self) -> Shipped:
         """Carry what waits to the bucket, oldest first; stop at the first that can't be.

@@ -22,6 +22,7 @@ from interlock.manifest import Manifest
 Connect = Callable[[], Awaitable[KubernetesClient]]
 
 log = logging.getLogger(__name__)
+LINGER_SECONDS = 60.0
 POLL_SECONDS = 2.0
 """How often a view is listed where the identity may list, but not watch."""
 
@@ -75,6 +76,11 @@ class View:
             yield
         finally:
             self._waking.discard(key)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the view follows nothing any more: its client could not be made."""
+        return self._task.done()
 
     def close(self) -> None:
         """End the watch."""
@@ -145,7 +151,9 @@ _views: dict[tuple[int, Scope], View] = {}
 
 @contextlib.asynccontextmanager
 async def shared(scope: Scope, connect: Connect) -> AsyncIterator[View]:
-    """The view of a scope, filled; shared by all waiters of this event loop, closed after the last.
+    """The view of a scope, filled; shared by all waiters of this event loop.
+
+    It stays open for `LINGER_SECONDS` after the last of them: the next service of a train soon asks again.
 
     Args:
         scope: what the view shows.
@@ -153,7 +161,7 @@ async def shared(scope: Scope, connect: Connect) -> AsyncIterator[View]:
     """
     key = (id(asyncio.get_running_loop()), scope)
     view = _views.get(key)
-    if view is None:
+    if view is None or view.ended:
         view = _views[key] = View(scope, connect)
     view.waiters += 1
     try:
@@ -161,6 +169,11 @@ async def shared(scope: Scope, connect: Connect) -> AsyncIterator[View]:
         yield view
     finally:
         view.waiters -= 1
-        if view.waiters == 0 and _views.get(key) is view:
-            del _views[key]
-            view.close()
+        if view.waiters == 0:
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, _close_idle, key, view)
+
+
+def _close_idle(key: tuple[int, Scope], view: View) -> None:
+    if view.waiters == 0 and _views.get(key) is view:
+        del _views[key]
+        view.close()

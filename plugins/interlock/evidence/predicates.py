@@ -101,7 +101,7 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 *("action", "holder", "plan_hash", "leases.name", "leases.service", "leases.holder"),
                 *("leases.transitions", "held_by", "since"),
             ),
-            _predicate("preflight", *_WORKLOAD, "passed", *_CHECKS, evidence=_CHECKS),
+            _predicate("preflight", *_WORKLOAD, "passed", "ended_at", *_CHECKS, evidence=_CHECKS),
             _predicate(
                 "promote",
                 *_WORKLOAD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +67,11 @@ class EvidenceOperator(BaseOperator):
         """Make the statement and record it."""
         from interlock.evidence.statement import Subject
 
-        recorded = record(
+        subjects = [Subject(name, digest) for name, digest in (self.subjects or {}).items()]
+        [recorded] = record(
             context,
-            self.predicate_type,
-            fields=self.fields,
+            [Said(self.predicate_type, self.fields, self.evidence, subjects)],
             at=datetime.now(UTC),
-            evidence=self.evidence,
-            subjects=[Subject(name, digest) for name, digest in (self.subjects or {}).items()],
             evidence_conn_id=self.evidence_conn_id,
             vault_conn_id=self.vault_conn_id,
         )
@@ -126,29 +124,45 @@ def run_of(context: Context) -> Run:
     return Run(context["dag_run"].dag_id, context["dag_run"].run_id)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What one statement says: its type, its fields, and what goes beside it as a blob."""
+
+    predicate_type: str
+    fields: Mapping[str, object]
+    evidence: Mapping[str, object] | None = None
+    subjects: Sequence[Subject] = ()
+
+
 def record(
     context: Context,
-    predicate_type: str,
+    said: Sequence[Said],
     *,
-    fields: Mapping[str, object],
     at: datetime,
-    evidence: Mapping[str, object] | None = None,
-    subjects: Sequence[Subject] = (),
     run: Run | None = None,
     evidence_conn_id: str = EvidenceHook.default_conn_name,
     vault_conn_id: str = InterlockVaultHook.default_conn_name,
-) -> Recorded:
-    """Record a statement; for operators that act and then say so.
+) -> list[Recorded]:
+    """Record statements; for operators that act and then say so.
 
-    It is about the run that `context` belongs to, unless `run` names another one.
+    They are about the run that `context` belongs to, unless `run` names another one.
     """
     from interlock.evidence.statement import make_statement
 
-    statement = make_statement(
-        predicate_type, run=run or run_of(context), fields=fields, at=at, evidence=evidence, subjects=subjects
-    )
+    about = run or run_of(context)
+    statements = [
+        make_statement(
+            one.predicate_type,
+            run=about,
+            fields=one.fields,
+            at=at,
+            evidence=one.evidence,
+            subjects=one.subjects,
+        )
+        for one in said
+    ]
     with closing(EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer) as writer:
-        return writer.record(statement)
+        return writer.record_all(statements)
 
 
 def seal(

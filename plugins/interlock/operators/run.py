@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.project import environments_file, train_file
+from interlock.trains.change import Change
 from interlock.trains.entries import head_name, run_hash
 from interlock.trains.lock import holder_of
 from interlock.trains.model import Environment, Train, load_environments, load_train
 from interlock.trains.plan import Plan
+from interlock.triggers.views import Wait
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient
@@ -24,6 +28,8 @@ WAITED_KEY = "waited"
 """Of the task `lock`: for how many seconds it waited in the triggerer."""
 VERDICT_KEY = "verdict"
 """Of the task `close`: how the run ended, for people."""
+PREFLIGHT_KEY, ROLLOUT_KEY, SOAK_KEY = "preflight", "rollout", "soak"
+"""Of the tasks of a service: what their waits in the triggerer found."""
 APPROVED_KEY = "plan"
 """Of the task `approve`: the hash of the plan that it asks about."""
 
@@ -51,12 +57,11 @@ class Run:
     @classmethod
     def of(cls, train: str, context: Mapping[str, Any], *, undo: bool = False) -> Run:
         """The run of a task's context; an undo has the train's edges reversed."""
-        environments = load_environments(environments_file())
-        loaded = load_train(train_file(train), environments)
+        loaded, environments = _loaded(train)
         if undo:
             loaded = loaded.reversed()
         ti = context["ti"]
-        raw = ti.xcom_pull(task_ids="plan", key=PLAN_KEY)
+        raw = pulled(ti, "plan", PLAN_KEY)
         plan = Plan.from_json(raw) if raw else None
         name = plan.environment if plan else context["params"].get("environment", loaded.environments[0])
         if name not in environments:
@@ -68,9 +73,8 @@ class Run:
     @classmethod
     def planned(cls, plan: Mapping[str, Any], dag_id: str, run_id: str) -> Run:
         """The run of a plan, outside a task."""
-        environments = load_environments(environments_file())
         made = Plan.from_json(plan)
-        train = load_train(train_file(made.train), environments)
+        train, environments = _loaded(made.train)
         return cls(train, environments[made.environment], dag_id, run_id, 1, made)
 
     @property
@@ -105,6 +109,28 @@ class Run:
             raise AirflowFailException("this run has no plan: clear the task `plan` with all that follows")
         return self.plan
 
+    def change(self, service: str) -> Change:
+        """What the plan changes of a service, or a refusal that says what to clear."""
+        for change in self.needs_plan().changes:
+            if change.service == service:
+                return change
+        raise AirflowFailException(
+            f"{service} is not in this run's plan: clear the task `plan` with all that follows"
+        )
+
+    def wait_for(self, service: str) -> Wait:
+        """What a wait for a service watches."""
+        found = self.train.service(service)
+        where = self.environment
+        return Wait(
+            kubernetes_conn_id=where.kubernetes,
+            namespace=where.namespace,
+            kind=found.kind,
+            name=found.workload,
+            journal=self.head,
+            journal_namespace=where.journal_namespace,
+        )
+
     def needs_fence(self, ti: Any, service: str) -> int:
         """The transitions of the service's lock, or a refusal that says what to clear."""
         fences = pulled(ti, "lock", FENCES_KEY)
@@ -130,7 +156,25 @@ class Run:
                 )
 
 
+def _loaded(train: str) -> tuple[Train, dict[str, Environment]]:
+    files = (train_file(train), environments_file())
+    return _read(*files, tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@lru_cache(maxsize=16)
+def _read(
+    train: Path, environments: Path, versions: tuple[tuple[int, int], ...]
+) -> tuple[Train, dict[str, Environment]]:
+    """What the files say, kept until they change: a triggerer asks for each service of a train."""
+    known = load_environments(environments)
+    return load_train(train, known), known
+
+
 def pulled(ti: Any, task_id: str, key: str) -> dict[str, Any]:
-    """An XCom that is an object; empty if there is none. What a trigger pushed arrives as JSON text."""
-    value = ti.xcom_pull(task_ids=task_id, key=key)
+    """An XCom that is an object; empty if there is none. What a trigger pushed arrives as JSON text.
+
+    It may be called in a worker, and in a thread of the triggerer, which has to be told that no task of a
+    train is mapped.
+    """
+    value = ti.xcom_pull(task_ids=task_id, key=key, map_indexes=-1)
     return (json.loads(value) if isinstance(value, str) else value) or {}

@@ -7,7 +7,7 @@ from task states alone, so that clearing any of them is safe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,16 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException
 
-from interlock.manifest import Manifest, ObjectRef
 from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.run import APPROVED_KEY, FENCES_KEY, PLAN_KEY, Run, pulled
 from interlock.operators.train_evidence import tell_plan
 from interlock.project import environments_file, train_file
+from interlock.trains.change import differs
 from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import Head, ServiceJournal, run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
-from interlock.trains.plan import Change, Plan, PlanError, render, still_holds
+from interlock.trains.plan import Plan, PlanError, render
 from interlock.trains.undo import make_undo
 
 if TYPE_CHECKING:
@@ -211,13 +211,6 @@ def needs_approval(ti: Any, plan: Plan) -> None:
             + (f": the approval was of plan {str(asked)[:12]}, which was made again since" if asked else "")
             + ". Clear the task `approve` with all that follows"
         )
-
-
-def differs(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> list[str]:
-    """How a service differs from what the plan saw; empty if it doesn't."""
-    if live.get(change.ref) is None:
-        return [f"{change.ref} is not there: somebody deleted it"]
-    return [str(conflict) for conflict in still_holds(change, live)]
 
 
 async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> dict[str, int] | HeldBy:

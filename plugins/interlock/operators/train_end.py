@@ -14,6 +14,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from interlock import metrics
+from interlock.operators.evidence import Said
 from interlock.operators.run import VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
@@ -107,21 +108,22 @@ class RollbackOperator(ServiceOperator):
         run = self.this_run(context)
         service = run.train.service(self.service)
         done = asyncio.run(self._act(run))
-        said = {
+        fields = {
             "service": self.service,
             "outcome": "restored",
             "whole": not done.conflicts,
             "restored": [{"path": path} for path in done.restored],
             "conflicts": [{"path": str(conflict)} for conflict in done.conflicts],
         }
-        tell(context, run, "rollback", said, log=self.log)
+        tell(context, run, Said("rollback", fields), log=self.log)
         from interlock.triggers.kubernetes import RolloutTrigger
 
         self.defer(
             trigger=RolloutTrigger(
                 deadline=(datetime.now(UTC) + service.deadline).isoformat(),
                 heed_stop=False,
-                **self.wait_of(run, done.generation),
+                generation=done.generation,
+                **run.wait_for(self.service).arguments,
             ),
             method_name="execute_complete",
         )

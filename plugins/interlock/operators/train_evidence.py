@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
 
 from interlock.operators import evidence
-from interlock.operators.run import Run, pulled
+from interlock.operators.evidence import Said
+from interlock.operators.run import PREFLIGHT_KEY, ROLLOUT_KEY, SOAK_KEY, Run, pulled
 from interlock.trains.outcome import RunOutcome
 from interlock.trains.plan import Change, ObjectChange, Plan
 
-STATEMENT_KEY = "statement"
-"""The XCom in which a task notes the digest of its last statement, for a seal that can't list the store."""
+STATEMENTS_KEY = "statements"
+"""The XCom in which a task notes the digests of its statements, for a seal that can't list the store."""
 
 
-def tell(
-    context: Any,
-    run: Run,
-    predicate_type: str,
-    fields: Mapping[str, object],
-    *,
-    log: Any,
-    require: bool = False,
-    details: Mapping[str, object] | None = None,
-) -> None:
-    """Record a statement; where the store is away it waits in the spool.
+def tell(context: Any, run: Run, *said: Said, log: Any, require: bool = False) -> None:
+    """Record what a step says; where the store is away it waits in the spool.
 
     Raises:
-        AirflowException: `require` is set and the statement could not be locked in the store.
+        AirflowException: `require` is set and a statement could not be locked in the store.
     """
     from interlock.clients.spool import SpoolError
 
-    said = {
+    of_run = {
         "train": run.train.name,
         "environment": run.environment.name,
         "try_number": run.try_number,
-        **fields,
     }
     try:
         recorded = evidence.record(
             context,
-            predicate_type,
-            fields=said,
+            [replace(one, fields={**of_run, **one.fields}) for one in said],
             at=datetime.now(UTC),
-            evidence=details,
             evidence_conn_id=run.environment.store,
             vault_conn_id=run.environment.vault,
         )
@@ -55,15 +45,16 @@ def tell(
             raise AirflowException(f"no evidence can be kept, so the train does not start: {error}") from None
         log.error("this step is without evidence: %s", error)
         return
-    if recorded.where != "bucket":
+    for one, kept in zip(said, recorded, strict=True):
+        log.info("evidence: %s statement %s in the %s", one.predicate_type, kept.digest, kept.where)
+    context["ti"].xcom_push(key=STATEMENTS_KEY, value=[kept.digest for kept in recorded])
+    if waits := [kept for kept in recorded if kept.where != "bucket"]:
         if require:
             raise AirflowException(
                 f"environment {run.environment.name} requires evidence to start a train, and the statement "
-                f"waits in the spool: {recorded.reason}"
+                f"waits in the spool: {waits[0].reason}"
             )
-        log.warning("evidence waits in the spool: %s", recorded.reason)
-    context["ti"].xcom_push(key=STATEMENT_KEY, value=recorded.digest)
-    log.info("evidence: %s statement %s in the %s", predicate_type, recorded.digest, recorded.where)
+        log.warning("evidence waits in the spool: %s", waits[0].reason)
 
 
 def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) -> None:
@@ -83,24 +74,19 @@ def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) ->
             for found in (*change.objects, ObjectChange(change.ref, change.writes))
         ]
     }
-    tell(
-        context,
-        run,
-        "plan",
-        {
-            "plan_hash": plan.hash,
-            "dry_run": dry_run,
-            "change": params.get("change") or "",
-            "reason": params.get("reason") or "",
-            "services": [change.service for change in plan.changes],
-            "rollback": plan.rollback,
-            "irreversible": list(plan.irreversible),
-            "triggered_by": triggered_by(context),
-        },
-        log=log,
-        require=run.environment.evidence_mode == "require" and not dry_run,
-        details={"train": plan.train, "environment": plan.environment, "hash": plan.hash, **content},
-    )
+    fields = {
+        "plan_hash": plan.hash,
+        "dry_run": dry_run,
+        "change": params.get("change") or "",
+        "reason": params.get("reason") or "",
+        "services": [change.service for change in plan.changes],
+        "rollback": plan.rollback,
+        "irreversible": list(plan.irreversible),
+        "triggered_by": triggered_by(context),
+    }
+    details = {"train": plan.train, "environment": plan.environment, "hash": plan.hash, **content}
+    required = run.environment.evidence_mode == "require" and not dry_run
+    tell(context, run, Said("plan", fields, details), log=log, require=required)
 
 
 def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: Any) -> None:
@@ -110,22 +96,12 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
     ti = context["ti"]
 
     def noted() -> list[str]:
-        found = (ti.xcom_pull(task_ids=task, key=STATEMENT_KEY) for task in run.states(ti))
-        return [str(digest) for digest in found if digest]
+        found = (ti.xcom_pull(task_ids=task, key=STATEMENTS_KEY) for task in run.states(ti))
+        return [str(digest) for digests in found for digest in digests or ()]
 
-    for change in plan.changes:
-        soak = pulled(ti, f"{change.service}.verify", "soak")
-        if soak:
-            failed = str(soak.get("failed") or "")
-            fields = {
-                "service": change.service,
-                "ref": str(change.ref),
-                "plan_hash": plan.hash,
-                "passed": not failed,
-                "soak_seconds": soak.get("held"),
-                "reason": failed,
-            }
-            tell(context, run, "verify", fields, log=log)
+    said = [one for change in plan.changes for one in _ended(ti, change, plan)]
+    if said:
+        tell(context, run, *said, log=log)
     try:
         evidence.seal(
             context,
@@ -147,6 +123,41 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
         )
     except SpoolError as error:
         log.error("the run is not sealed: %s", error)
+
+
+def _ended(ti: Any, change: Change, plan: Plan) -> Iterator[Said]:
+    """What the triggerer left of a service: no worker task of the service came after it."""
+    about = {"service": change.service, "ref": str(change.ref), "plan_hash": plan.hash}
+    looked, rollout, soak = (
+        pulled(ti, f"{change.service}.{task}", key)
+        for task, key in (("preflight", PREFLIGHT_KEY), ("promote", ROLLOUT_KEY), ("verify", SOAK_KEY))
+    )
+    if looked and not rollout:
+        yield Said("preflight", {**about, **preflight_fields(looked)})
+    if rollout:
+        failed = str(rollout.get("failed") or "")
+        yield Said(
+            "promote",
+            {
+                **about,
+                "after_generation": rollout.get("generation"),
+                "outcome": "failed" if failed else "complete",
+                "reason": failed or str(rollout.get("reason") or ""),
+                "ended_at": rollout.get("ready_at") or rollout.get("failed_at"),
+            },
+        )
+    if soak:
+        failed = str(soak.get("failed") or "")
+        yield Said(
+            "verify",
+            {**about, "passed": not failed, "soak_seconds": soak.get("held"), "reason": failed},
+        )
+
+
+def preflight_fields(looked: Mapping[str, Any]) -> dict[str, object]:
+    """What a preflight in the triggerer found, as its statement says it."""
+    failed = str(looked.get("failed") or "")
+    return {"passed": not failed, "reason": failed, "ended_at": looked.get("at")}
 
 
 def writes_of(change: Change) -> list[dict[str, object]]:

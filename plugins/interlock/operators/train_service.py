@@ -1,24 +1,25 @@
 """The tasks of one service of a train on its way out: preflight, promote, verify.
 
 They gather, ask the core, act and record. What they may do is decided from the journal and the cluster, not
-from task states alone, so that clearing any of them is safe.
+from task states alone, so that clearing any of them is safe. `promote` alone needs a worker: the other two
+start and end in the triggerer, and leave their record to the service's next worker task, or to `close`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.triggers.base import StartTriggerArgs
 
-from interlock.operators.run import Run, pulled
-from interlock.operators.train import TrainOperator, differs
-from interlock.operators.train_evidence import tell, writes_of
+from interlock.operators.evidence import Said
+from interlock.operators.run import PREFLIGHT_KEY, Run, pulled
+from interlock.operators.train import TrainOperator
+from interlock.operators.train_evidence import preflight_fields, tell, writes_of
 from interlock.trains.change import shown
-from interlock.trains.model import Service
-from interlock.trains.plan import Change, as_written
+from interlock.trains.plan import Change
 
 
 class ServiceOperator(TrainOperator):
@@ -31,68 +32,42 @@ class ServiceOperator(TrainOperator):
         super().__init__(**kwargs)
         self.service = service
 
-    def change(self, run: Run) -> Change:
-        """What the plan changes of this service."""
-        for change in run.needs_plan().changes:
-            if change.service == self.service:
-                return change
-        raise AirflowFailException(
-            f"{self.service} is not in this run's plan: clear the task `plan` with all that follows"
-        )
-
-    def wait_of(self, run: Run, generation: int) -> dict[str, Any]:
-        """What every trigger that waits for this service is told."""
-        service: Service = run.train.service(self.service)
-        return {
-            "kubernetes_conn_id": run.environment.kubernetes,
-            "namespace": run.environment.namespace,
-            "kind": service.kind,
-            "name": service.workload,
-            "generation": generation,
-            "journal": run.head,
-            "journal_namespace": run.environment.journal_namespace,
-        }
-
-    def tell_of(
-        self, context: Any, run: Run, predicate_type: str, change: Change, said: Mapping[str, object]
-    ) -> None:
-        """Record a statement about this service's change."""
+    def said(self, run: Run, predicate_type: str, change: Change, **fields: object) -> Said:
+        """A statement about this service's change."""
         about = {"service": self.service, "ref": str(change.ref), "plan_hash": run.needs_plan().hash}
-        tell(context, run, predicate_type, {**about, **said}, log=self.log)
+        return Said(predicate_type, {**about, **fields})
 
 
-class PreflightOperator(ServiceOperator):
-    """Looks whether the service is still as the plan saw it, right before it moves."""
+class _LookOperator(ServiceOperator):
+    """A task that only looks: it starts in the triggerer and ends there.
+
+    :param patience: how long it may take; None for ever.
+    """
+
+    start_from_trigger = True
+    trigger: ClassVar[str]
+
+    def __init__(self, *, patience: timedelta | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"interlock.triggers.train_service.{self.trigger}",
+            trigger_kwargs={"train": self.train, "service": self.service, "undo": self.undo},
+            next_method="execute_complete",
+            timeout=patience,
+        )
 
     def execute(self, context: Any) -> None:
-        """Refuse early what `promote` would refuse."""
-        run = self.this_run(context)
-        change = self.change(run)
-        ti = context["ti"]
-        run.refuse_when_ending(ti)
-        run.needs_fence(ti, self.service)
-        if not change.moves:
-            self.log.info("%s is live already: nothing to do", self.service)
-            return
-        if asyncio.run(self._moved(run, change)):
-            self.log.info("%s was moved by this run already", self.service)
-            return
-        self.tell_of(context, run, "preflight", change, {"passed": True})
+        """Never reached: the task starts in the triggerer."""
+        raise AirflowFailException(f"{self.task_id} came to a worker, which it never should")
 
-    async def _moved(self, run: Run, change: Change) -> bool:
-        """Whether this run has moved the service already; else it must be as the plan saw it."""
-        from interlock.clients.journal import JournalStore
 
-        async with run.client() as client:
-            if not (problems := differs(change, await client.get_all(change.refs))):
-                return False
-            store = JournalStore(client, run.environment.journal_namespace)
-            if (await store.service(run.hash, self.service)).journal.moved:
-                return True
-        raise AirflowFailException(
-            f"{self.service} is not as the plan saw it: {'; '.join(problems)}. "
-            "Clear the task `plan` with all that follows"
-        )
+class PreflightOperator(_LookOperator):
+    """Looks whether the service is still as the plan saw it, while those before it soak.
+
+    It refuses early what `promote` would refuse.
+    """
+
+    trigger = "PreflightTrigger"
 
 
 class PromoteOperator(ServiceOperator):
@@ -101,7 +76,10 @@ class PromoteOperator(ServiceOperator):
     def execute(self, context: Any) -> None:
         """Write, then defer; the wait ends the task."""
         run = self.this_run(context)
-        change = self.change(run)
+        if run.needs_plan().change(self.service) is None:
+            # Not on board, though a service that it comes after is.
+            raise AirflowSkipException(f"{self.service} is not on board")
+        change = run.change(self.service)
         ti = context["ti"]
         run.refuse_when_ending(ti)
         fence = run.needs_fence(ti, self.service)
@@ -110,17 +88,28 @@ class PromoteOperator(ServiceOperator):
             return
         generation = asyncio.run(self._act(run, change, fence))
         deadline = datetime.now(UTC) + run.train.service(self.service).deadline
-        said = {
-            "transitions": fence,
-            "writes": writes_of(change),
-            "after_generation": generation,
-            "outcome": "written",
-        }
-        self.tell_of(context, run, "promote", change, said)
+        looked = pulled(ti, f"{self.service}.preflight", PREFLIGHT_KEY)
+        tell(
+            context,
+            run,
+            self.said(run, "preflight", change, **preflight_fields(looked)),
+            self.said(
+                run,
+                "promote",
+                change,
+                transitions=fence,
+                writes=writes_of(change),
+                after_generation=generation,
+                outcome="written",
+            ),
+            log=self.log,
+        )
         from interlock.triggers.kubernetes import RolloutTrigger
 
         self.defer(
-            trigger=RolloutTrigger(deadline=deadline.isoformat(), **self.wait_of(run, generation)),
+            trigger=RolloutTrigger(
+                deadline=deadline.isoformat(), generation=generation, **run.wait_for(self.service).arguments
+            ),
             method_name="execute_complete",
         )
 
@@ -155,50 +144,7 @@ class PromoteOperator(ServiceOperator):
         return generation
 
 
-class VerifyOperator(ServiceOperator):
-    """Waits, in the triggerer, until the release has held for its soak."""
+class VerifyOperator(_LookOperator):
+    """Waits until the release has held for its soak, and is still what was promoted."""
 
-    def execute(self, context: Any) -> None:
-        """Check that what is live is what the plan wanted, then defer; the wait ends the task."""
-        run = self.this_run(context)
-        change = self.change(run)
-        if not change.moves:
-            self.log.info("%s was live before this train: nothing to verify", self.service)
-            return
-        rollout = pulled(context["ti"], f"{self.service}.promote", "rollout")
-        generation = asyncio.run(self._look(run, change))
-        if "ready_at" not in rollout:
-            raise AirflowFailException(
-                f"{self.service} was not promoted: clear the task `{self.service}.promote`"
-            )
-        # The wait for the rollout ended in the triggerer; its record is made here.
-        said = {
-            "after_generation": generation,
-            "outcome": "complete",
-            "reason": str(rollout.get("reason") or ""),
-            "ended_at": rollout["ready_at"],
-        }
-        self.tell_of(context, run, "promote", change, said)
-        soak = run.train.service(self.service).soak
-        from interlock.triggers.kubernetes import SoakTrigger
-
-        self.defer(
-            trigger=SoakTrigger(
-                ready_at=rollout["ready_at"],
-                seconds=soak.total_seconds(),
-                restarts=rollout["baseline"],
-                **self.wait_of(run, generation),
-            ),
-            method_name="execute_complete",
-            timeout=soak + timedelta(minutes=5),
-        )
-
-    async def _look(self, run: Run, change: Change) -> int:
-        async with run.client() as client:
-            live = await client.get_all(change.refs)
-        workload = live[change.ref]
-        if workload is None or not as_written(change, live):
-            raise AirflowFailException(
-                f"{self.service} does not run what this train promoted: it was changed or taken back since"
-            )
-        return workload.generation
+    trigger = "VerifyTrigger"

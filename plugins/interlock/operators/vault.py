@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from interlock.hooks.vault import InterlockVaultHook
-from interlock.operators.evidence import record
+from interlock.operators.evidence import Said, record
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,15 +50,13 @@ class VaultSecretsOperator(BaseOperator):
         with closing(InterlockVaultHook(self.vault_conn_id).client) as client:
             found = [_described(client.secret(path), now) for path in self.paths]
         if self.evidence_conn_id is not None:
-            for facts in found:
-                record(
-                    context,
-                    "vault-read",
-                    fields=facts,
-                    at=now,
-                    evidence_conn_id=self.evidence_conn_id,
-                    vault_conn_id=self.vault_conn_id,
-                )
+            record(
+                context,
+                [Said("vault-read", facts) for facts in found],
+                at=now,
+                evidence_conn_id=self.evidence_conn_id,
+                vault_conn_id=self.vault_conn_id,
+            )
         return found
 
 

@@ -99,13 +99,12 @@ class WatchdogOperator(BaseOperator):
         """Record what was done, as a statement about the run that was ended."""
         from interlock.clients.spool import SpoolError
         from interlock.evidence.statement import Run
-        from interlock.operators.evidence import record
+        from interlock.operators.evidence import Said, record
 
         try:
-            recorded = record(
+            [recorded] = record(
                 context,
-                "rollback",
-                fields=said,
+                [Said("rollback", said)],
                 at=datetime.now(UTC),
                 run=Run(head.dag_id, head.run_id),
                 evidence_conn_id=environment.store,

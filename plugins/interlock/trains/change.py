@@ -209,6 +209,13 @@ def still_holds(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> tu
     return tuple(conflict for step in change.steps for conflict in conflicts(step, live.get(step.ref)))
 
 
+def differs(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> list[str]:
+    """How a service differs from what the plan saw, for people; empty if the plan still holds."""
+    if live.get(change.ref) is None:
+        return [f"{change.ref} is not there: somebody deleted it"]
+    return [str(conflict) for conflict in still_holds(change, live)]
+
+
 def conflicts(step: ObjectChange, live: Manifest | None) -> tuple[FieldConflict, ...]:
     """What of one object no longer is as the plan saw it."""
     if step.action == "create":

@@ -7,7 +7,7 @@ the triggerer (`TaskSuccessEvent`, `TaskFailedEvent`), never by resuming it in a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,12 @@ from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent
 
 from interlock.evidence.redaction import redact_text
 from interlock.trains import waiting
-from interlock.trains.journal import stop_in
 from interlock.trains.rollout import Done, Failed, failures, new_pods
 from interlock.trains.soak import Broken, Held, baseline
+from interlock.triggers.views import Views, Wait, watched
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient
-    from interlock.clients.watch import View
     from interlock.manifest import Manifest
 
 LOG_LINES = 20
@@ -86,24 +85,16 @@ class _WorkloadTrigger(BaseTrigger):
 
         return await InterlockKubernetesHook(self.kubernetes_conn_id).get_conn_async()
 
-    async def _open(self, stack: AsyncExitStack, changed: asyncio.Event) -> _Views:
-        from interlock.clients.journal import HEADS
-        from interlock.clients.watch import Scope, shared
-
-        async def view(api: str, kind: str, namespace: str, prefix: str, **more: Any) -> View:
-            scope = Scope(self.kubernetes_conn_id, api, kind, namespace, **more)
-            found = await stack.enter_async_context(shared(scope, self._client))
-            stack.enter_context(found.waking(changed, prefix))
-            return found
-
-        workloads = await view("apps/v1", self.kind, self.namespace, self.name)
-        pods = await view("v1", "Pod", self.namespace, f"{self.name}-")
-        heads = None
-        if self.journal and self.journal_namespace:
-            heads = await view(
-                "v1", "Secret", self.journal_namespace, self.journal, labels=HEADS, metadata=True
-            )
-        return _Views(self, workloads, pods, heads)
+    async def _open(self, stack: AsyncExitStack, changed: asyncio.Event) -> Views:
+        wait = Wait(
+            kubernetes_conn_id=self.kubernetes_conn_id,
+            namespace=self.namespace,
+            kind=self.kind,
+            name=self.name,
+            journal=self.journal,
+            journal_namespace=self.journal_namespace,
+        )
+        return await watched(wait, stack, changed)
 
     async def _wait(self, changed: asyncio.Event, until: datetime) -> None:
         seconds = max(0.0, (until - datetime.now(UTC)).total_seconds())
@@ -155,31 +146,6 @@ class _WorkloadTrigger(BaseTrigger):
                     self.log.info("  %s", redact_text(line))
 
 
-class _Views:
-    """What one wait sees."""
-
-    def __init__(self, trigger: _WorkloadTrigger, workloads: View, pods: View, heads: View | None) -> None:
-        self._trigger = trigger
-        self._workloads = workloads
-        self._pods = pods
-        self._heads = heads
-
-    @property
-    def workload(self) -> Manifest | None:
-        return self._workloads.objects.get(self._trigger.name)
-
-    @property
-    def pods(self) -> list[Manifest]:
-        prefix = f"{self._trigger.name}-"
-        return [pod for name, pod in self._pods.objects.items() if name.startswith(prefix)]
-
-    @property
-    def stopped(self) -> str | None:
-        head = self._heads.objects.get(self._trigger.journal or "") if self._heads else None
-        stop = stop_in(head) if head is not None else None
-        return f"{stop.why} (by {stop.by})" if stop is not None else None
-
-
 class RolloutTrigger(_WorkloadTrigger):
     """Waits until a rollout is complete; ends the task.
 
@@ -203,7 +169,14 @@ class RolloutTrigger(_WorkloadTrigger):
         changed = asyncio.Event()
         said = ""
         async with AsyncExitStack() as stack:
-            views = await self._open(stack, changed)
+            try:
+                async with asyncio.timeout(max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + 1.0):
+                    views = await self._open(stack, changed)
+            except TimeoutError:
+                said = f"{self.title}: the Kubernetes API did not answer until the deadline"
+                self.log.error("%s", said)
+                yield TaskFailedEvent(xcoms={"rollout": {"failed": said}})
+                return
             while True:
                 changed.clear()
                 now = datetime.now(UTC)
@@ -221,14 +194,20 @@ class RolloutTrigger(_WorkloadTrigger):
                     self.log.info("%s", said)
                 if isinstance(state, Done):
                     fresh = new_pods(views.workload, views.pods) if views.workload else ()
-                    result = {"ready_at": now.isoformat(), "baseline": baseline(fresh), "reason": said}
+                    result = {
+                        "ready_at": now.isoformat(),
+                        "baseline": baseline(fresh),
+                        "generation": self.generation,
+                        "reason": said,
+                    }
                     break
                 if isinstance(state, Failed):
                     if self.heed_stop and views.stopped is None:
                         await self._stop_the_line(said)
                     self.log.error("%s", said)
                     await self._show_logs(views.workload, views.pods)
-                    yield TaskFailedEvent(xcoms={"rollout": {"failed": said}})
+                    failed = {"failed": said, "failed_at": now.isoformat(), "generation": self.generation}
+                    yield TaskFailedEvent(xcoms={"rollout": failed})
                     return
                 await self._wait(changed, deadline)
         yield TaskSuccessEvent(xcoms={"rollout": result})
@@ -249,6 +228,8 @@ class SoakTrigger(_WorkloadTrigger):
         self.ready_at = ready_at
         self.seconds = seconds
         self.restarts = restarts
+        self.still: Callable[[Manifest | None], bool] = lambda _: True
+        """Whether the workload is still what is to hold; given by whoever runs this wait as its own."""
 
     def _arguments(self) -> dict[str, Any]:
         more = {"ready_at": self.ready_at, "seconds": self.seconds, "restarts": self.restarts}
@@ -272,6 +253,8 @@ class SoakTrigger(_WorkloadTrigger):
                     baseline=self.restarts,
                     stopped=views.stopped,
                 )
+                if views.stopped is None and not self.still(views.workload):
+                    state = Broken(f"{self.title}: it was changed or taken back since it was promoted")
                 if isinstance(state, Held):
                     self.log.info("%s held for %g s", self.title, self.seconds)
                     break

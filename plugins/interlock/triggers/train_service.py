@@ -1,0 +1,176 @@
+"""The tasks of a service that need no worker: they start and end in the triggerer.
+
+`preflight` and `verify` only look. What they have to know of their run they read as a worker would, in a
+thread, so that the triggerer's loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+
+from interlock.trains.change import as_written, differs
+from interlock.triggers.kubernetes import SoakTrigger
+from interlock.triggers.views import watched
+
+if TYPE_CHECKING:
+    from interlock.manifest import Manifest, ObjectRef
+    from interlock.operators.run import Run
+    from interlock.trains.change import Change
+
+
+class _ServiceTrigger(BaseTrigger):
+    """What looks at one service of a train.
+
+    :param train: the train's name.
+    :param service: the service's name.
+    :param undo: whether the run takes a former one back.
+    """
+
+    def __init__(self, *, train: str, service: str, undo: bool = False) -> None:
+        super().__init__()
+        self.train = train
+        self.service = service
+        self.undo = undo
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and exactly the constructor's arguments."""
+        arguments = {"train": self.train, "service": self.service, "undo": self.undo}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    def _run(self) -> Run:
+        from interlock.operators.run import Run
+
+        run = Run.of(self.train, {"ti": self.task_instance, "params": {}}, undo=self.undo)
+        run.needs_plan()
+        return run
+
+    async def _elsewhere(self, run: Run, change: Change) -> dict[ObjectRef, Manifest | None]:
+        """The objects of the service's release that no view shows."""
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+
+        refs = [ref for ref in change.refs if ref != change.ref]
+        if not refs:
+            return {}
+        async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
+            return await client.get_all(refs)
+
+    async def _stop(self, run: Run, why: str) -> None:
+        from interlock.clients.journal import JournalStore
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+
+        async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
+            store = JournalStore(client, run.environment.journal_namespace)
+            await store.stop(run.head, by=self.service, why=why, now=datetime.now(UTC))
+
+    async def on_kill(self) -> None:
+        """A person ended this task: stop the line, so that the others end too and the train goes back."""
+        run = await asyncio.to_thread(self._run)
+        await self._stop(run, f"a task of {self.service} was ended by a person")
+
+
+class PreflightTrigger(_ServiceTrigger):
+    """Looks whether a service is still as the plan saw it; ends the task.
+
+    It pushes ``preflight``: ``at`` (RFC 3339), and ``failed`` with the reason if it isn't.
+    """
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look once."""
+        try:
+            run = await asyncio.to_thread(self._run)
+            problem = await self._problem(run, run.change(self.service))
+        except AirflowFailException as refused:
+            self.log.error("%s", refused)
+            yield TaskFailedEvent(xcoms=self._found(str(refused)))
+            return
+        if problem:
+            self.log.error("%s", problem)
+            await self._stop(run, problem)
+            yield TaskFailedEvent(xcoms=self._found(problem))
+            return
+        yield TaskSuccessEvent(xcoms=self._found(""))
+
+    async def _problem(self, run: Run, change: Change) -> str:
+        if not change.moves:
+            self.log.info("%s is live already: nothing to do", self.service)
+            return ""
+        async with AsyncExitStack() as stack:
+            views = await watched(run.wait_for(self.service), stack, asyncio.Event())
+            if views.stopped is not None:
+                return f"the line was stopped: {views.stopped}"
+            live = {**await self._elsewhere(run, change), change.ref: views.workload}
+        found = differs(change, live)
+        if not found:
+            self.log.info("%s is as the plan saw it", self.service)
+            return ""
+        if await self._moved(run):
+            self.log.info("%s was moved by this run already", self.service)
+            return ""
+        return (
+            f"{self.service} is not as the plan saw it: {'; '.join(found)}. "
+            "Clear the task `plan` with all that follows"
+        )
+
+    async def _moved(self, run: Run) -> bool:
+        from interlock.clients.journal import JournalStore
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+
+        async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
+            store = JournalStore(client, run.environment.journal_namespace)
+            return (await store.service(run.hash, self.service)).journal.moved
+
+    def _found(self, failed: str) -> dict[str, Any]:
+        found = {"at": datetime.now(UTC).isoformat(), **({"failed": failed} if failed else {})}
+        return {"preflight": found}
+
+
+class VerifyTrigger(_ServiceTrigger):
+    """Waits until what a train promoted has held for its soak; ends the task.
+
+    It pushes ``soak`` as `SoakTrigger` does.
+    """
+
+    _soak: SoakTrigger | None = None
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Find out since when it holds, then watch it."""
+        try:
+            run, rollout = await asyncio.to_thread(self._promoted)
+            change = run.change(self.service)
+        except AirflowFailException as refused:
+            self.log.error("%s", refused)
+            yield TaskFailedEvent(xcoms={"soak": {"failed": str(refused)}})
+            return
+        if not change.moves:
+            self.log.info("%s was live before this train: nothing to verify", self.service)
+            yield TaskSuccessEvent(xcoms={"soak": {}})
+            return
+        elsewhere = await self._elsewhere(run, change)
+        self._soak = SoakTrigger(
+            ready_at=rollout["ready_at"],
+            seconds=run.train.service(self.service).soak.total_seconds(),
+            restarts=rollout["baseline"],
+            generation=rollout["generation"],
+            **run.wait_for(self.service).arguments,
+        )
+        self._soak.still = lambda live: as_written(change, {**elsewhere, change.ref: live})
+        async for event in self._soak.run():
+            yield event
+
+    def _promoted(self) -> tuple[Run, dict[str, Any]]:
+        from interlock.operators.run import ROLLOUT_KEY, pulled
+
+        run = self._run()
+        rollout = pulled(self.task_instance, f"{self.service}.promote", ROLLOUT_KEY)
+        if run.change(self.service).moves and "ready_at" not in rollout:
+            raise AirflowFailException(
+                f"{self.service} was not promoted: clear the task `{self.service}.promote`"
+            )
+        return run, rollout

@@ -39,6 +39,7 @@ def _run(command: str, root: Path, seconds: float) -> subprocess.CompletedProces
             **os.environ,
             "INTERLOCK_SANDBOX": str(root),
             "INTERLOCK_INCLUDE": str(root / "include"),
+            "INTERLOCK_SANDBOX_DAGS": str(CHECKOUT / "tests" / "sandbox_dags"),
             "PYTHONPATH": str(CHECKOUT),
         },
         stdin=subprocess.DEVNULL,

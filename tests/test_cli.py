@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,24 @@ async def test_status_shows_the_open_run_its_services_and_its_locks() -> None:
     assert lines[3:5] == ["    a: on its way", "    b: on its way"]
     assert "held locks: 2" in lines
     assert f"  payments.a, held by {HOLDER} since 2026-03-01T12:00:00.000000Z" in lines
+
+
+async def test_status_names_what_a_run_left_not_whole_until_a_later_run_has_moved_it() -> None:
+    cluster = await moved()
+    store = JournalStore(cluster, "interlock")
+    (head,) = await store.open_heads()
+    await store.leave(head.run, await store.service(head.run, "b"), "somebody changed it")
+    await store.close(head.run, NOW, whole=False)
+    lines = await cli.status(cluster, SANDBOX)
+    at = lines.index("runs that ended not whole: 1")
+    assert HOLDER in lines[at + 1]
+    assert "    b: NOT WHOLE: somebody changed it" in lines[at + 2 :]
+
+    later = replace(head, run_id="manual__2", opened_at=NOW + timedelta(hours=1))
+    await store.open(later)
+    assert "runs that ended not whole: 1" in await cli.status(cluster, SANDBOX)
+    await store.close(later.run, NOW)
+    assert "runs that ended not whole: 0" in await cli.status(cluster, SANDBOX)
 
 
 async def test_stop_raises_the_flag_by_run_id_or_full_name_and_status_names_it() -> None:

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, parents: list[argparse.ArgumentParser], told: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=parents, help=told, description=told)
 
-    add("status", [common], "show open journals, held locks and waiting evidence")
+    add("status", [common], "show open journals, runs that ended not whole, locks and waiting evidence")
     stop = add("stop", [common, who], "stop the line of an open run: its train goes back")
     stop.add_argument("run", metavar="RUN", help="run id, or DAG id/run id")
     unlock = add("unlock", [common, who], "release a service's lock, whoever holds it")
@@ -128,9 +128,9 @@ async def status(client: KubernetesClient, environment: Environment) -> list[str
         if head.paused_since:
             lines.append(f"    PAUSED since {head.paused_since}: goes neither on nor back; unpause its DAG")
         lines += await _services(store, head)
-    left = [head for head in await store.left() if head.environment == environment.name]
+    left = await store.left(environment.name)
     lines.append(f"runs that ended not whole: {len(left)}")
-    for head in sorted(left, key=lambda head: head.opened_at):
+    for head in left:
         lines.append(f"  {_name(head)}, opened {head.opened_at.isoformat(timespec='seconds')}")
         lines += await _services(store, head)
     held = await all_held(client, environment.journal_namespace)

@@ -91,6 +91,7 @@ def test_a_field_that_the_run_wrote_and_somebody_changed_since_is_left_and_named
     assert status[at + 1].startswith("    east-a: NOT WHOLE: "), status
     assert HAND_MADE in status[at + 1]
 
-    # Whoever looked into it takes the service on.
+    # A later train that moves the service settles it.
     run_id = ride.train.trigger({"east-a": "1.0.0"})
     assert ride.train.wait(run_id)[0] == "success"
+    assert ride.run_id not in sandbox.interlock("status")

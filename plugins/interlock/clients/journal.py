@@ -7,13 +7,15 @@ overwriting the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal
 from interlock.trains.journal import Head, Outcome, ServiceJournal, Stop
+from interlock.trains.outcome import moved_since
+from interlock.trains.plan import Plan
 
 ATTEMPTS = 5
 HEADS = f"{journal.KIND_LABEL}=run"
@@ -106,9 +108,21 @@ class JournalStore:
         except Conflict:
             await self.stop(name, by=by, why=why, now=now)
 
-    async def left(self) -> list[Head]:
-        """The heads of all runs that ended and left their services not whole."""
-        secrets = await self._secrets(f"{HEADS},{journal.STATE_LABEL}=closed,{journal.WHOLE_LABEL}=false")
+    async def left(self, environment: str) -> list[Head]:
+        """The heads of runs that ended not whole, until later runs have moved those services."""
+        whole = await self._ended(whole=True)
+        found = []
+        for head in sorted(await self._ended(whole=False), key=lambda head: head.opened_at):
+            board = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
+            journals = [written.journal for written in (await self.services(head.run, board)).values()]
+            services = {one.service for one in journals if one.outcome in ("not-whole", "kept")}
+            if head.environment == environment and not (services and services <= moved_since(head, whole)):
+                found.append(head)
+        return found
+
+    async def _ended(self, *, whole: bool) -> list[Head]:
+        said = str(whole).lower()
+        secrets = await self._secrets(f"{HEADS},{journal.STATE_LABEL}=closed,{journal.WHOLE_LABEL}={said}")
         return [journal.decode_head(secret) for secret in secrets]
 
     async def close(self, run: str, now: datetime, *, whole: bool = True) -> None:
@@ -169,6 +183,28 @@ class JournalStore:
             Conflict: its journal changed again and again meanwhile.
         """
         await self._end(run, written, lambda found: "kept" if found.moved else None, why)
+
+    async def leave(self, run: str, written: Written, why: str) -> None:
+        """Note that a run ends with a service not whole, whatever its journal said before.
+
+        Args:
+            run: the run's hash.
+            written: the service's journal as it was read.
+            why: what is not as it should be.
+
+        Raises:
+            Conflict: its journal changed again and again meanwhile.
+        """
+        for _ in range(ATTEMPTS):
+            if written.journal.outcome in ("not-whole", "kept"):
+                return
+            try:
+                await self.write(run, replace(written, journal=written.journal.ended("not-whole", why)))
+            except Conflict:
+                written = await self.service(run, written.journal.service)
+                continue
+            return
+        raise Conflict(f"the journal of {written.journal.service} changed {ATTEMPTS} times")
 
     async def _end(
         self, run: str, written: Written, how: Callable[[ServiceJournal], Outcome | None], why: str

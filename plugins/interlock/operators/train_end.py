@@ -211,6 +211,9 @@ class CloseOperator(TrainOperator):
             released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
             self.log.info("released %s", ", ".join(released) or "no lock")
             if head is not None:
+                for found in verdict.services:
+                    if found.state == "not-whole":
+                        await store.leave(run.hash, journals[found.service], found.reason)
                 await store.close(run.hash, datetime.now(UTC), whole=verdict.state != "not-whole")
         return verdict
 

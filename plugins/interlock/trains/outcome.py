@@ -17,9 +17,10 @@ from typing import Literal
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.change import Change, FieldConflict, ObjectConflict, value_of
-from interlock.trains.entries import ServiceJournal
+from interlock.trains.entries import Head, ServiceJournal
 from interlock.trains.fields import same
 from interlock.trains.kinds import WORKLOADS
+from interlock.trains.plan import Plan
 from interlock.trains.rollout import Done, RolloutState, assess
 
 ServiceState = Literal["new", "old", "unchanged", "kept", "not-whole"]
@@ -136,6 +137,22 @@ def verdict(services: Iterable[ServiceOutcome], failures: Sequence[str] = ()) ->
     if failures:
         text += f". Failed: {'; '.join(failures)}"
     return RunOutcome(state, outcomes, text, succeeded=state == "all-new" and not failures)
+
+
+def moved_since(head: Head, ended: Iterable[Head]) -> set[str]:
+    """The services that later runs moved in the same environment.
+
+    Args:
+        head: the run that they are later than.
+        ended: the heads of runs that have ended.
+    """
+    return {
+        change.service
+        for later in ended
+        if later.environment == head.environment and later.opened_at > head.opened_at and later.plan
+        for change in Plan.from_json(later.plan).changes
+        if change.moves
+    }
 
 
 def _gone(

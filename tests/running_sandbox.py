@@ -38,7 +38,7 @@ class RunningSandbox:
     def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self.root = root
         self.env = dict(env)
-        self._http = httpx.Client(base_url=env["AIRFLOW_URL"], timeout=30)
+        self._http = httpx.Client(base_url=env["AIRFLOW_URL"], timeout=60)
         login = {"username": env["AIRFLOW_USER"], "password": env["AIRFLOW_PASSWORD"]}
         token = self.send("POST", "/auth/token", login)["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"

@@ -54,10 +54,10 @@ class RunningSandbox:
     # Airflow
 
     def send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Ask Airflow's REST API; fails unless it answers well."""
+        """Ask Airflow's REST API; fails unless it answers well. An empty answer becomes an empty object."""
         answer = self._http.request(method, path, json=body)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
-        value: dict[str, Any] = answer.json()
+        value: dict[str, Any] = answer.json() if answer.content else {}
         return value
 
     def knows(self, dag_id: str) -> bool:

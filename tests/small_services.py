@@ -11,11 +11,13 @@ NAMESPACE = "payments"
 PATIENCE_SECONDS = 120
 # Which release each runs (the images of sandbox/releases.yaml), and Kubernetes' own progress deadline.
 IMAGES = {"a": "service-a", "b": "service-b", "c": "service-c"}
-PROGRESS_SECONDS = {"north": 10, "east": 10, "south": 600, "west": 600, "guarded": 600, "pair": 600}
+PROGRESS_SECONDS = {
+    **{"north": 10, "east": 10, "south": 600, "west": 600, "guarded": 600, "pair": 600},
+    **{"shaken": 600, "hurried": 600},
+}
+LETTERS = {"guarded": "ab", "pair": "ab", "hurried": "a"}
 SMALL_SERVICES = tuple(
-    f"{group}-{letter}"
-    for group in PROGRESS_SECONDS
-    for letter in (("a", "b") if group in ("guarded", "pair") else ("a", "b", "c"))
+    f"{group}-{letter}" for group in PROGRESS_SECONDS for letter in LETTERS.get(group, "abc")
 )
 
 

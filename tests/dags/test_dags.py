@@ -16,18 +16,23 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DAGS = CHECKOUT / "dags"
 PAYMENTS = "promotion_train__payments"
 CLIENTS = ("kubernetes", "boto3", "hvac", "httpx2", "lightkube")
-PARSE_SECONDS = 2.0  # the target is 0.3; the rest is for a busy machine
+PARSE_SECONDS = 0.3
+
+_RUN = """
+import runpy, sys, time
+import airflow.sdk  # what every DAG file needs is not the file's own time
+began = time.process_time()  # of the processor: other programs on the machine don't count
+runpy.run_path(sys.argv[1])
+print(time.process_time() - began)
+"""
 
 _PARSE = """
-import json, sys, time
+import json, sys
 import airflow.settings
 from airflow.dag_processing.dagbag import DagBag
-import airflow.sdk  # what every DAG file needs is not the file's own time
 from airflow.serialization.serialized_objects import DagSerialization
 
-began = time.process_time()  # of the processor: other programs on the machine don't count
 bag = DagBag(sys.argv[1])
-seconds = time.process_time() - began
 loaded = sorted({name.partition(".")[0] for name in sys.modules})
 dags = {}
 for dag_id, dag in bag.dags.items():
@@ -36,7 +41,7 @@ for dag_id, dag in bag.dags.items():
         "serialized": json.dumps(DagSerialization.to_dict(dag), sort_keys=True),
         "upstream": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
     }
-found = {"errors": bag.import_errors, "seconds": seconds, "loaded": loaded, "dags": dags}
+found = {"errors": bag.import_errors, "loaded": loaded, "dags": dags}
 with open(sys.argv[2], "w") as stream:
     json.dump(found, stream)
 """
@@ -86,11 +91,17 @@ def test_parsing_loads_no_client_library(parsed: dict[str, Any]) -> None:
     assert not set(CLIENTS) & set(parsed["loaded"])
 
 
-def test_the_trains_parse_quickly(tmp_path: Path) -> None:
-    found = _parse(tmp_path, DAGS / "promotion_trains.py")
-    print(f"{len(found['dags'])} DAGs parsed in {found['seconds']:.3f} s")
-    assert found["dags"]
-    assert found["seconds"] < PARSE_SECONDS
+@pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.stem)
+def test_each_dag_file_parses_quickly(file: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "plugins")}
+    seconds = []
+    while not seconds or (min(seconds) >= PARSE_SECONDS and len(seconds) < 3):
+        command = [sys.executable, "-c", _RUN, str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        seconds.append(float(done.stdout.split()[-1]))
+    print(f"{file.name}: {', '.join(f'{value:.3f}' for value in seconds)} s")
+    assert min(seconds) < PARSE_SECONDS
 
 
 def test_two_processes_serialize_to_the_same_bytes(parsed: dict[str, Any], tmp_path: Path) -> None:

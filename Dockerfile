@@ -1,6 +1,6 @@
-# Airflow with Interlock, for Astro. The base image has no build triggers: those would install all of
-# requirements.txt, with the sandbox and the tests, and packages.txt. What gets in is listed in .dockerignore.
-FROM astrocrpublic.azurecr.io/runtime:3.3-8-base
+# Airflow with Interlock. What gets in is listed in .dockerignore. For Astro, name the Runtime image of this Airflow
+# with the suffix -base (the one without it would install all of requirements.txt), and its user, astro.
+FROM apache/airflow:3.3.2
 
 # The providers and the package's own requirements, in the locked versions. Airflow itself is the image's.
 USER root
@@ -10,7 +10,7 @@ RUN sed '/^# The sandbox/,$d' /tmp/interlock/requirements.in | grep -v '^apache-
     && python -m pip install --no-cache-dir -r /tmp/interlock/needed.in -c /tmp/interlock/lock.txt \
     && rm -r /tmp/interlock
 
-USER astro
-COPY --chown=astro:0 include include
-COPY --chown=astro:0 plugins plugins
-COPY --chown=astro:0 dags dags
+USER airflow
+COPY --chown=airflow:0 include include
+COPY --chown=airflow:0 plugins plugins
+COPY --chown=airflow:0 dags dags

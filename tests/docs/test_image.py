@@ -30,9 +30,7 @@ def test_everything_else_is_kept_out_first() -> None:
 
 
 def test_the_base_image_is_of_the_airflow_that_is_locked() -> None:
-    (pinned,) = re.findall(
-        r"^apache-airflow==(\S+)$", (CHECKOUT / "requirements.txt").read_text(), re.M
-    )
+    (pinned,) = re.findall(r"^apache-airflow==(\S+)$", (CHECKOUT / "requirements.txt").read_text(), re.M)
     (base,) = re.findall(r"^FROM apache/airflow:(\S+)$", DOCKERFILE, re.MULTILINE)
     assert base == pinned
 

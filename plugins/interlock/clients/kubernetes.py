@@ -48,6 +48,7 @@ __all__ = [
 
 # One line a request is noise in a task's log.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
+_STARTING_SECONDS = 5.0
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -300,9 +301,10 @@ class KubernetesClient:
         content = json.dumps(body) if body is not None else None
         send = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._patience
+        began = loop.time()
         pause = 0.1
         while True:
+            patience = self._patience
             try:
                 response = await self._http.request(
                     method, path, content=content, params=dict(params or {}), headers=send
@@ -315,9 +317,12 @@ class KubernetesClient:
                 if response.status_code < 400:
                     return response
                 problem = error_of(method, path, response)
-                if response.status_code != 429 and response.status_code < 500:
+                # An API server that has just started refuses what its RBAC hasn't read yet.
+                if response.status_code in (401, 403):
+                    patience = min(_STARTING_SECONDS, self._patience)
+                elif response.status_code != 429 and response.status_code < 500:
                     raise problem
-            if loop.time() + pause > give_up:
+            if loop.time() + pause > began + patience:
                 raise problem
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from interlock import metrics
 from interlock.operators.evidence import Said
-from interlock.operators.run import VERDICT_KEY, WAITED_KEY, Run, pulled
+from interlock.operators.run import ROLLOUT_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
@@ -227,7 +227,11 @@ def failure_of(service: str, states: dict[str, str | None]) -> str:
 def unproven(ti: Any, change: Change, states: dict[str, str | None]) -> str:
     """Why a `verify` that ended well proves nothing: a person marked it so; empty where it does."""
     task = f"{change.service}.verify"
-    if not change.moves or states.get(task) != "success" or "held" in pulled(ti, task, "soak"):
+    if not change.moves or states.get(task) != "success":
+        return ""
+    # What the triggerer pushed outlives a clear: it counts only for the rollout that it watched.
+    soak, rollout = pulled(ti, task, SOAK_KEY), pulled(ti, f"{change.service}.promote", ROLLOUT_KEY)
+    if "held" in soak and soak.get("ready_at") == rollout.get("ready_at"):
         return ""
     return f"task {task} was marked as success, and the release was not seen to hold"
 

@@ -267,4 +267,4 @@ class SoakTrigger(_WorkloadTrigger):
                     return
                 self.log.info("%s must hold until %s UTC", self.title, f"{state.until:%H:%M:%S}")
                 await self._wait(changed, state.until)
-        yield TaskSuccessEvent(xcoms={"soak": {"held": self.seconds}})
+        yield TaskSuccessEvent(xcoms={"soak": {"held": self.seconds, "ready_at": self.ready_at}})

@@ -21,7 +21,7 @@ from interlock.operators.train import ApproveOperator, LockOperator, PlanOperato
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
 from interlock.operators.train_service import PreflightOperator, PromoteOperator, VerifyOperator
 from interlock.project import environments_file, train_files
-from interlock.trains.model import Train, TrainFileError, load_environments, load_train
+from interlock.trains.model import Train, TrainFileError, load_environments, load_train, refuse_other_names
 from interlock.trains.order import Scope
 
 
@@ -149,17 +149,20 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
 _environments = load_environments(environments_file())
 # A task needs its own DAG alone; the DAG processor, which asks for none, gets them all.
 _asked = get_parsing_context().dag_id
+_trains: list[Train] = []
 for _path in train_files():
     if _asked and _asked.partition("__")[2] != _path.stem:
         continue
     try:
         _train = load_train(_path, _environments)
+        refuse_other_names(_path, _train, _trains)
     except TrainFileError as error:
         _dag: DAG = _BrokenTrain(
             dag_id=f"promotion_train__{_path.stem}", schedule=None, description=str(error)
         )
         _dag.fileloc = str(_path)
     else:
+        _trains.append(_train)
         _dag = _train_dag(_train)
         _undo = _train_dag(_train.reversed(), undo=True)
         globals()[_undo.dag_id] = _undo

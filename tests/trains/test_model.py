@@ -21,6 +21,7 @@ from interlock.trains.model import (
     json_schema,
     load_environments,
     load_train,
+    refuse_other_names,
 )
 from interlock.trains.order import DependencyError, cycles, in_order
 
@@ -319,3 +320,24 @@ def test_an_unknown_service_is_no_service_of_the_train(tmp_path: Path) -> None:
     assert train.service("a").name == "a"
     with pytest.raises(KeyError):
         train.service("b")
+
+
+def test_two_trains_call_a_workload_by_one_name(tmp_path: Path) -> None:
+    first = train_of(
+        tmp_path, "services:\n  cart: {image: r.example/cart, workload: shop-cart}\n", "first.yaml"
+    )
+    text = "services:\n  other: {image: r.example/other}\n  basket: {image: r.example/cart, workload: shop-cart}\n"
+    second = train_of(tmp_path, text, "second.yaml")
+    with pytest.raises(
+        TrainFileError,
+        match=r"second.yaml:3: services.basket: found Deployment/shop-cart, which train first calls 'cart'",
+    ):
+        refuse_other_names(tmp_path / "second.yaml", second, [first])
+    refuse_other_names(tmp_path / "first.yaml", first, [first])
+
+
+def test_workloads_of_one_name_in_other_environments_are_others(tmp_path: Path) -> None:
+    text = "environments: [{0}]\nservices:\n  {1}: {{image: r.example/cart, workload: shop-cart}}\n"
+    first = train_of(tmp_path, text.format("sandbox", "cart"), "first.yaml")
+    second = train_of(tmp_path, text.format("production", "basket"), "second.yaml")
+    refuse_other_names(tmp_path / "second.yaml", second, [first])

@@ -57,7 +57,12 @@ async def promote(
     if written.journal.outcome in ("failed", "not-whole", "kept"):
         raise Refused(
             f"{change.service}: this run has ended it already as {written.journal.outcome} "
-            f"({written.journal.reason}). Clear the task `lock` with all that follows to start over"
+            f"({written.journal.reason}). "
+            + (
+                "Trigger a new run: its plan starts from what is live"
+                if written.journal.outcome == "not-whole"
+                else "Clear the task `lock` with all that follows to start over"
+            )
         )
     workload = live[change.ref]
     if workload is None:

@@ -226,6 +226,13 @@ async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> di
         return taken
     store = JournalStore(client, where.journal_namespace)
     journals = await store.services(run.hash, board)
+    spoilt = [w.journal for w in journals.values() if w.journal.outcome == "not-whole"]
+    if spoilt:
+        await release_all(client, where.journal_namespace, run.holder, now)
+        left = "; ".join(f"{journal.service} not whole ({journal.reason})" for journal in spoilt)
+        raise AirflowFailException(
+            f"this run left {left}, so it can't go on. Trigger a new run: its plan starts from what is live"
+        )
     ahead = [change for change in plan.changes if not journals[change.service].journal.moved]
     live = await client.get_all(ref for change in ahead for ref in change.refs)
     if stale := [text for change in ahead for text in differs(change, live)]:

@@ -8,7 +8,7 @@ services move in the wrong order. `json_schema` is what editors check against wh
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -235,6 +235,32 @@ def load_train(path: Path, environments: Mapping[str, Environment] | None = None
         ),
         rollback=data.rollback,
     )
+
+
+def refuse_other_names(path: Path, train: Train, others: Iterable[Train]) -> None:
+    """Refuse a train that calls a workload otherwise than another train does: a lock is a service's, by name.
+
+    Raises:
+        TrainFileError: it does; all problems at once.
+    """
+    names = {
+        (service.kind, service.workload): (service.name, other.name)
+        for other in others
+        if set(other.environments) & set(train.environments)
+        for service in other.services
+    }
+    document = Document.read(path)
+    problems = []
+    for service in train.services:
+        name, other = names.get((service.kind, service.workload), (service.name, ""))
+        if name != service.name:
+            text = (
+                f"services.{service.name}: found {service.kind}/{service.workload}, which train {other} "
+                f"calls {name!r}, expected that name: else both would move it without waiting for each other"
+            )
+            problems.append(Problem(str(path), document.line(("services", service.name), key=True), text))
+    if problems:
+        raise TrainFileError(problems)
 
 
 def json_schema() -> dict[str, Any]:

@@ -275,3 +275,8 @@ async def test_all_that_wait_for_a_scope_share_one_watch_and_the_last_one_ends_i
     async with viewing(address) as later:
         assert later is not one
     assert cluster.asked.count("list") == 2
+
+
+@pytest.fixture(autouse=True)
+def _no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlock.clients.watch.LINGER_SECONDS", 0.0)

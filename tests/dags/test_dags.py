@@ -130,6 +130,15 @@ def test_the_edges_are_the_services_dependencies(parsed: dict[str, Any]) -> None
     assert upstream["rollback.service-b"] == upstream["rollback.service-c"] == {"rollback.decide"}
 
 
+@pytest.mark.parametrize("dag_id", [PAYMENTS, "undo_train__payments"])
+def test_a_task_builds_its_own_dag_alone(dag_id: str, parsed: dict[str, Any], tmp_path: Path) -> None:
+    file = DAGS / "promotion_trains.py"
+    found = _parse(tmp_path, file, _AIRFLOW_PARSING_CONTEXT_DAG_ID=dag_id)
+    assert found["errors"] == {}
+    assert found["dags"].keys() == {dag_id}
+    assert found["dags"][dag_id]["upstream"] == parsed["dags"][dag_id]["upstream"]
+
+
 def test_a_wrong_train_file_names_its_line_and_the_other_trains_load(tmp_path: Path) -> None:
     include = tmp_path / "include"
     shutil.copytree(CHECKOUT / "include", include)

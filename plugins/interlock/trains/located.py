@@ -22,6 +22,18 @@ class Problem:
         return f"{self.file}:{self.line}: {self.text}"
 
 
+def _composed(text: str) -> yaml.Node | None:
+    """The file's root node.
+
+    libyaml is several times as fast, and each task of a train reads its file; PyYAML's own parser says better
+    what is wrong.
+    """
+    try:
+        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
 @dataclass(slots=True)
 class Document:
     """A parsed file.
@@ -43,7 +55,7 @@ class Document:
         document = cls(str(path))
         try:
             text = path.read_bytes().decode("utf-8-sig")
-            document._root = yaml.compose(text, Loader=yaml.SafeLoader)
+            document._root = _composed(text)
             if document._root is not None:
                 document.value = document._plain(document._root, {}, ())
         except OSError as error:

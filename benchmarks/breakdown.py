@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 STEPS = (
-    "start of its first task",
+    "start of the task that writes",
     "until the write",
     "until ready, beyond the delay",
     "until noticed",
@@ -22,7 +22,7 @@ class ServiceTimes:
 
     Attributes:
         began: when the last of its dependencies had ended; for the first ones when the run could begin.
-        started: when its first task started in a worker.
+        started: when the task that writes started in a worker; what only looks may have come long before.
         written: when the cluster showed the new image on its workload.
         ready: when its new pod was seen ready.
         complete: when the workload's status was seen complete.

@@ -73,7 +73,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         "### Requests to the Kubernetes API server",
         _requests(rows),
         "### Tasks",
-        "Median seconds of each kind of task: until it was queued and started, in the worker, deferred.",
+        "Median seconds of each kind of task: until it was queued and started, in the worker, deferred. "
+        "`preflight` and `verify` never are in a worker.",
         _kinds(rows),
     ]
     return "\n\n".join(parts)

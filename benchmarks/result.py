@@ -127,11 +127,14 @@ def _kinds(record: Record) -> dict[str, dict[str, float]]:
     """Median seconds of the tasks of one kind: until queued, until started, in the worker, deferred."""
     kinds: dict[str, list[tuple[float, float, float, float]]] = {}
     for task in record.tasks.values():
-        if not (task.scheduled and task.queued and task.started and task.ended):
+        # What is left out was ended by the scheduler itself.
+        somewhere = task.queued or task.task_id in record.samples.deferred
+        if not (somewhere and task.started and task.ended):
             continue
         service, _, rest = task.task_id.partition(".")
         kind = (rest or "service") if service in record.graph.after else task.task_id
-        moments = [task.scheduled, task.queued, task.started, *_middle(record, task), task.ended]
+        before = (task.scheduled or task.started, task.queued or task.started)
+        moments = [*before, task.started, _left(record, task, task.started), task.ended]
         spans = [(b - a).total_seconds() for a, b in itertools.pairwise(moments)]
         kinds.setdefault(kind, []).append((spans[0], spans[1], spans[2], spans[3]))
     names = ("until_queued", "until_started", "in_worker", "deferred")
@@ -144,10 +147,12 @@ def _kinds(record: Record) -> dict[str, dict[str, float]]:
     }
 
 
-def _middle(record: Record, task: Task) -> tuple[datetime]:
-    """When a task left its worker: when it was seen deferred, or else when it ended."""
+def _left(record: Record, task: Task, started: datetime) -> datetime:
+    """When a task left its worker: when it was seen deferred or had ended; at once if it never was in one."""
+    if task.queued is None:
+        return started
     assert task.ended is not None
-    return (min(record.samples.deferred.get(task.task_id, task.ended), task.ended),)
+    return min(record.samples.deferred.get(task.task_id, task.ended), task.ended)
 
 
 def _shares(values: list[float]) -> dict[str, float]:

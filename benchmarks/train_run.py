@@ -180,6 +180,11 @@ def _of_service(graph: Graph, tasks: dict[str, Task]) -> dict[str, list[Task]]:
     return found
 
 
+def _writer(tasks: list[Task]) -> Task:
+    """The task that writes: `promote`, or by hand the only one."""
+    return next((task for task in tasks if task.task_id.endswith(".promote")), tasks[0])
+
+
 def _ended_services(graph: Graph, tasks: dict[str, Task]) -> int:
     return sum(all(task.state == "success" for task in own) for own in _of_service(graph, tasks).values())
 
@@ -197,7 +202,7 @@ def _services(
         RunFailed: something of it was not seen.
     """
     own = _of_service(graph, tasks)
-    started = {name: min(task.started for task in found if task.started) for name, found in own.items()}
+    started = {name: _writer(found).started or asked for name, found in own.items()}
     ended = {name: max(task.ended for task in found if task.ended) for name, found in own.items()}
     seen = (sightings.written, sightings.ready, sightings.complete, noticed)
     if missing := sorted(name for name in graph.after if any(name not in of for of in seen)):

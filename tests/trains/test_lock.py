@@ -53,9 +53,10 @@ def test_a_held_lock_names_its_holder() -> None:
     assert A in str(result)
 
 
-def test_taking_again_is_a_no_op() -> None:
-    lease = taken(NEVER, A)
-    assert take(lease, A, NOW + timedelta(days=3)) == lease
+def test_taking_again_counts_up_so_that_the_holders_former_writes_are_fenced_off() -> None:
+    again = take(taken(NEVER, A), A, NOW + timedelta(days=3))
+    assert isinstance(again, Manifest)
+    assert (holder_in(again), transitions(again)) == (A, 2)
 
 
 def test_a_lock_never_expires_by_time() -> None:

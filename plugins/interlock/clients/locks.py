@@ -6,6 +6,7 @@ two trains that share services neither interleave nor wait for each other for ev
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -14,6 +15,8 @@ from interlock.manifest import Manifest
 from interlock.trains import lock
 
 API = lock.API
+ATTEMPTS = 3
+AT_ONCE = 8
 LABELS = "app.kubernetes.io/managed-by=interlock"
 
 
@@ -35,16 +38,7 @@ async def take_all(
     for service in sorted(services):
         name = lock.lease_name(namespace, service)
         lease = leases.get(name) or lock.empty(namespace, service, journal_namespace)
-        wanted = lock.take(lease, holder, now)
-        if isinstance(wanted, Manifest) and wanted != lease:
-            try:
-                wanted = await _write(client, wanted)
-            except Conflict:
-                # Somebody else was faster; who, the next look will tell.
-                found = await client.get(lease.ref)
-                wanted = lock.take(found or lease, holder, now)
-                if isinstance(wanted, Manifest) and wanted != found:
-                    wanted = lock.HeldBy("another run, just now", "", name)
+        wanted = await _take(client, lease, holder, now)
         if isinstance(wanted, lock.HeldBy):
             await _give_back(client, taken.values(), holder, now)
             return wanted
@@ -73,6 +67,21 @@ async def release_all(
     return [lease.name for lease in leases]
 
 
+async def _take(
+    client: KubernetesClient, lease: Manifest, holder: str, now: datetime
+) -> Manifest | lock.HeldBy:
+    for _ in range(ATTEMPTS):
+        wanted = lock.take(lease, holder, now)
+        if isinstance(wanted, lock.HeldBy):
+            return wanted
+        try:
+            return await _write(client, wanted)
+        except Conflict:
+            # Somebody else was faster, or the answer to our own write was lost.
+            lease = await client.get(lease.ref) or lease
+    return lock.HeldBy("another run, just now", "", lease.name)
+
+
 async def _read(client: KubernetesClient, journal_namespace: str) -> dict[str, Manifest]:
     items, _ = await client.list(*API, journal_namespace, labels=LABELS)
     return {item.name: item for item in items}
@@ -85,11 +94,16 @@ async def _write(client: KubernetesClient, lease: Manifest) -> Manifest:
 async def _give_back(
     client: KubernetesClient, leases: Iterable[Manifest], holder: str, now: datetime
 ) -> None:
-    for lease in leases:
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def give_back(lease: Manifest) -> None:
         present: Manifest | None = lease
         while present is not None and (freed := lock.release(present, holder, now)) is not None:
             try:
-                await client.replace(freed)
-                break
+                async with at_once:
+                    await client.replace(freed)
+                return
             except Conflict:
                 present = await client.get(lease.ref)
+
+    await asyncio.gather(*(give_back(lease) for lease in leases))

@@ -4,9 +4,10 @@ A lock is a Lease of coordination.k8s.io/v1 in Interlock's own namespace. It doe
 for an approval may take days: the holder is a DAG run, and the lock is taken over only by name, when
 whoever asks has found that run ended and its journal closed, or is a person with a reason.
 
-Kubernetes doesn't check Leases on writes. Each take by a new holder counts up ``leaseTransitions``;
-a promotion stamps that count on its target (`FENCE`), and every write carries the resourceVersion of
-a read that showed the stamp. A worker that lives on after its lock went to another thus can't write.
+Kubernetes doesn't check Leases on writes. Each take counts up ``leaseTransitions``, also one by the
+holder itself, whose run starts over then; a promotion stamps that count on its target (`FENCE`), and
+every write carries the resourceVersion of a read that showed the stamp. A worker that lives on after
+its lock was taken anew thus can't write.
 
 Pure: these functions return the Lease to write. Write it with the resourceVersion it carries
 (create where there was none), so that of two takers one fails.
@@ -108,13 +109,10 @@ def take(lease: Manifest, holder: str, now: datetime, *, over: str | None = None
         over: the holder that may be replaced, because its run has ended or a person decided so.
 
     Returns:
-        The Lease to write; it equals `lease` if the holder has the lock already. `HeldBy` if another
-        has it.
+        The Lease to write; `HeldBy` if another has it.
     """
     present = holder_in(lease)
-    if present == holder:
-        return lease
-    if present and present != over:
+    if present and present not in (holder, over):
         return HeldBy(present, text(lease.raw, "spec", "acquireTime"), lease.name)
     return _with_spec(
         lease,
@@ -138,7 +136,7 @@ def holder_in(lease: Manifest) -> str:
 
 
 def transitions(lease: Manifest) -> int:
-    """How often the lock went to a new holder: the number that fences its writes."""
+    """How often the lock was taken: the number that fences the writes under it."""
     return number(lease.raw, "spec", "leaseTransitions")
 
 

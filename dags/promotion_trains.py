@@ -131,7 +131,8 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
                 back[service.name] = RollbackOperator(
                     task_id=service.name, service=service.name, **of_train, **again
                 ).as_teardown()
-                back[service.name].trigger_rule = TriggerRule.NONE_FAILED
+                # One that can't go back does not keep those behind it from going back.
+                back[service.name].trigger_rule = TriggerRule.ALL_DONE
             for service in train.services:
                 decide >> back[service.name]
                 for dependency in service.after:

@@ -60,6 +60,12 @@ def test_a_later_change_is_named_and_refuses_the_undo() -> None:
         make_undo(TRAIN.reversed(), "sandbox", journals, _world({"a": "new", "b": "newer"}))
 
 
+def test_a_service_that_the_file_has_no_more_is_named() -> None:
+    journals = {name: _moved(name) for name in ("a", "old")}
+    with pytest.raises(PlanError, match=r"old: the run moved it, and include/trains/.* has it no more"):
+        make_undo(TRAIN.reversed(), "sandbox", journals, _world({"a": "new", "old": "new"}))
+
+
 def test_an_object_that_is_gone_is_named() -> None:
     gone = dict.fromkeys(_world({"a": "new"}))
     with pytest.raises(PlanError, match="a: Deployment/a is gone"):

@@ -77,7 +77,7 @@ async def promote(
         )
     if missing:
         intents = [_intent(step, live[step.ref], transitions, try_number, now()) for step in missing]
-        written = await store.write(run, replace(written, journal=written.journal.intend(*intents)))
+        written = await _intend(store, run, written, intents)
     uids = {mutation.ref: mutation.uid for mutation in written.journal.mutations}
     after = {step.ref: await _make(client, step, live[step.ref], uids[step.ref], fence) for step in steps}
     await _settle(client, store, run, written, after)
@@ -161,6 +161,22 @@ def _intent(
         try_number=try_number,
         deletes=step.action == "delete",
     )
+
+
+async def _intend(store: JournalStore, run: str, written: Written, intents: Iterable[Mutation]) -> Written:
+    """Journal what is about to be written; only one of several writers gets that far."""
+    intended = written.journal.intend(*intents)
+    try:
+        return await store.write(run, replace(written, journal=intended))
+    except Conflict:
+        # It may be our own write, whose answer was lost.
+        found = await store.service(run, written.journal.service)
+        if found.journal == intended:
+            return found
+        raise Refused(
+            f"the journal of {written.journal.service} was written by somebody else in between, another try "
+            "of this task or the run's rollback; nothing was written"
+        ) from None
 
 
 async def _make(

@@ -17,13 +17,17 @@ from interlock.trains.entries import head_name, run_hash
 from interlock.trains.lock import holder_of
 from interlock.trains.model import Environment, Train, load_environments, load_train
 from interlock.trains.plan import Plan
+from interlock.trains.resume import ending
 from interlock.triggers.views import Wait
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient
 
 PLAN_KEY = "plan"
-FENCES_KEY = "fences"
+LOCKED_KEY = "locked"
+"""Of the task `lock`: for which plan the locks were taken, and the transitions of each (`locked`)."""
+DRY_KEY = "dry_run"
+"""Of the task `plan`: whether the run ends with it."""
 WAITED_KEY = "waited"
 """Of the task `lock`: for how many seconds it waited in the triggerer."""
 VERDICT_KEY = "verdict"
@@ -92,11 +96,6 @@ class Run:
         """The name of the run's head Secret."""
         return head_name(self.hash)
 
-    @property
-    def edges(self) -> dict[str, tuple[str, ...]]:
-        """The services that each service of the train comes after."""
-        return {service.name: service.after for service in self.train.services}
-
     def client(self) -> KubernetesClient:
         """A client for the environment's cluster."""
         from interlock.hooks.kubernetes import InterlockKubernetesHook
@@ -131,14 +130,27 @@ class Run:
             journal_namespace=where.journal_namespace,
         )
 
+    def needs_lock(self, ti: Any) -> dict[str, int]:
+        """The transitions of each service's lock, or a refusal that says what to clear."""
+        plan = self.needs_plan()
+        found = pulled(ti, "lock", LOCKED_KEY)
+        made = found.get("plan_hash")
+        if made != plan.hash:
+            why = f": they were taken for plan {str(made)[:12]}, which was made again since" if made else ""
+            raise AirflowFailException(
+                f"this run holds no locks for plan {plan.hash[:12]}{why}. "
+                "Clear the task `lock` with all that follows"
+            )
+        return {service: int(number) for service, number in found["transitions"].items()}
+
     def needs_fence(self, ti: Any, service: str) -> int:
         """The transitions of the service's lock, or a refusal that says what to clear."""
-        fences = pulled(ti, "lock", FENCES_KEY)
+        fences = self.needs_lock(ti)
         if service not in fences:
             raise AirflowFailException(
                 f"this run holds no lock of {service}: clear the task `lock` with all that follows"
             )
-        return int(fences[service])
+        return fences[service]
 
     def states(self, ti: Any) -> dict[str, str | None]:
         """The states of the run's tasks by task id."""
@@ -147,13 +159,8 @@ class Run:
 
     def refuse_when_ending(self, ti: Any) -> None:
         """Refuse to move anything once this run has begun to go back or to close."""
-        states = self.states(ti)
-        for task in ("rollback.decide", "close"):
-            if states.get(task) in ("running", "success", "failed", "up_for_retry", "deferred"):
-                raise AirflowFailException(
-                    f"`{task}` of this run has begun, so nothing moves any more: "
-                    "clear the task `lock` with all that follows to start over"
-                )
+        if why := ending(self.states(ti)):
+            raise AirflowFailException(why)
 
 
 def _loaded(train: str) -> tuple[Train, dict[str, Environment]]:
@@ -168,6 +175,11 @@ def _read(
     """What the files say, kept until they change: a triggerer asks for each service of a train."""
     known = load_environments(environments)
     return load_train(train, known), known
+
+
+def locked(plan: Plan, fences: Mapping[str, int]) -> dict[str, Any]:
+    """What `lock` leaves for the tasks of the services, wherever it ends."""
+    return {"plan_hash": plan.hash, "transitions": dict(fences)}
 
 
 def pulled(ti: Any, task_id: str, key: str) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.notifications.notifier import InterlockNotifier
-from interlock.operators.run import APPROVED_KEY, FENCES_KEY, PLAN_KEY, Run, pulled
+from interlock.operators.run import APPROVED_KEY, DRY_KEY, LOCKED_KEY, PLAN_KEY, Run, locked, pulled
 from interlock.operators.train_evidence import tell_plan
 from interlock.project import environments_file, train_file
-from interlock.trains.change import differs
+from interlock.trains import resume
 from interlock.trains.config import RunConfigError, parse_run_config
-from interlock.trains.entries import Head, ServiceJournal, run_hash
+from interlock.trains.entries import Head, run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
 from interlock.trains.plan import Plan, PlanError, render
@@ -95,6 +95,7 @@ class PlanOperator(TrainOperator, SkipMixin):
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan.to_json())
         ti.xcom_push(key="text", value=render(plan))
+        ti.xcom_push(key=DRY_KEY, value=dry_run)
         tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)
         off = [s.name for s in run.train.services if dry_run or plan.change(s.name) is None]
         skipped = [task for task in self.get_direct_relatives() if task.task_id.split(".")[0] in off]
@@ -127,14 +128,18 @@ class UndoPlanOperator(PlanOperator):
                     )
                 if not head.closed:
                     raise AirflowFailException(f"run {wanted!r} has not ended yet")
-                names = [service.name for service in run.train.services]
+                if head.environment != run.environment.name:
+                    raise AirflowFailException(
+                        f"run {wanted!r} went to environment {head.environment}: choose it in the form"
+                    )
+                made = Plan.from_json(head.plan)
+                names = [change.service for change in made.changes]
                 journals = {
                     name: written.journal for name, written in (await store.services(former, names)).items()
                 }
                 refs = {m.ref for journal in journals.values() for m in journal.mutations}
                 live = await client.get_all(refs)
-                stays = Plan.from_json(head.plan).irreversible
-                return make_undo(run.train, head.environment, journals, live, stays)
+                return make_undo(run.train, head.environment, journals, live, made.irreversible)
 
         try:
             plan = asyncio.run(make())
@@ -175,6 +180,7 @@ class LockOperator(TrainOperator):
         run = self.this_run(context)
         plan = run.needs_plan()
         ti = context["ti"]
+        run.refuse_when_ending(ti)
         if run.train.approval:
             needs_approval(ti, plan)
 
@@ -198,19 +204,23 @@ class LockOperator(TrainOperator):
                 method_name="execute_complete",
             )
             return
-        ti.xcom_push(key=FENCES_KEY, value=taken)
+        ti.xcom_push(key=LOCKED_KEY, value=locked(plan, taken))
         self.log.info("locked %s", ", ".join(f"{name} ({number})" for name, number in taken.items()))
 
 
 def needs_approval(ti: Any, plan: Plan) -> None:
-    """Refuse a plan that nobody has approved: an approval is of one plan, by its hash."""
+    """Refuse a plan that nobody has approved: an approval is an answer, about one plan, by its hash."""
     asked = ti.xcom_pull(task_ids="approve", key=APPROVED_KEY)
-    if asked != plan.hash:
-        raise AirflowFailException(
-            f"plan {plan.hash[:12]} is not approved"
-            + (f": the approval was of plan {str(asked)[:12]}, which was made again since" if asked else "")
-            + ". Clear the task `approve` with all that follows"
-        )
+    answer = ti.xcom_pull(task_ids="approve")
+    if asked == plan.hash and isinstance(answer, dict) and answer.get("chosen_options") == ["Approve"]:
+        return
+    if asked == plan.hash:
+        why = ": nobody answered, the task `approve` was only marked as success"
+    else:
+        why = f": the approval was of plan {str(asked)[:12]}, which was made again since" if asked else ""
+    raise AirflowFailException(
+        f"plan {plan.hash[:12]} is not approved{why}. Clear the task `approve` with all that follows"
+    )
 
 
 async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> dict[str, int] | HeldBy:
@@ -226,26 +236,16 @@ async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> di
         return taken
     store = JournalStore(client, where.journal_namespace)
     journals = await store.services(run.hash, board)
-    spoilt = [w.journal for w in journals.values() if w.journal.outcome == "not-whole"]
-    if spoilt:
-        await release_all(client, where.journal_namespace, run.holder, now)
-        left = "; ".join(f"{journal.service} not whole ({journal.reason})" for journal in spoilt)
-        raise AirflowFailException(
-            f"this run left {left}, so it can't go on. Trigger a new run: its plan starts from what is live"
-        )
-    ahead = [change for change in plan.changes if not journals[change.service].journal.moved]
-    live = await client.get_all(ref for change in ahead for ref in change.refs)
-    if stale := [text for change in ahead for text in differs(change, live)]:
-        await release_all(client, where.journal_namespace, run.holder, now)
-        raise AirflowFailException(
-            f"the plan no longer holds: {'; '.join(stale)}. Clear the task `plan` with all that follows"
-        )
+    live = await client.get_all({ref for change in plan.changes for ref in change.refs})
+    why = resume.refusal(plan.changes, {name: written.journal for name, written in journals.items()}, live)
+    if why:
+        line = await store.line(run.hash)
+        if line is None or line.closed or not any(written.journal.moved for written in journals.values()):
+            await release_all(client, where.journal_namespace, run.holder, now)
+        raise AirflowFailException(why)
     await store.open(Head(run.dag_id, run.run_id, run.train.name, where.name, plan.to_json(), opened_at=now))
-    for name, written in journals.items():
-        if written.version and not written.journal.moved:
-            await store.write(run.hash, Written(ServiceJournal(name), written.version))
-        elif written.journal.outcome == "kept":
-            # It stayed where it moved to; the run goes on from there.
-            onward = replace(written.journal, outcome=None, reason="")
-            await store.write(run.hash, Written(onward, written.version))
+    for written in journals.values():
+        again = resume.onward(written.journal)
+        if written.version and again != written.journal:
+            await store.write(run.hash, Written(again, written.version))
     return taken

@@ -7,6 +7,7 @@ cluster; `close` alone decides the run's state.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +16,19 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from interlock import metrics
 from interlock.operators.evidence import Said
-from interlock.operators.run import ROLLOUT_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
+from interlock.operators.run import DRY_KEY, ROLLOUT_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
-from interlock.trains import outcome
+from interlock.trains import outcome, resume
+from interlock.trains.change import Change, as_written
+from interlock.trains.entries import Head, ServiceJournal
+from interlock.trains.plan import Plan
 from interlock.trains.rollback import Standing, to_take_back
 
 if TYPE_CHECKING:
-    from interlock.clients.journal import Line
     from interlock.clients.workloads import TakenBack
-    from interlock.trains.plan import Change, Plan
+    from interlock.manifest import Manifest, ObjectRef
 
 OUTWARD = ("preflight", "promote", "verify")
 FAILED = ("failed", "upstream_failed")
@@ -43,39 +46,35 @@ class DecideOperator(TrainOperator, SkipMixin):
         """Read the journal, decide, stop the line, skip what has nothing to take back."""
         run = self.this_run(context)
         ti = context["ti"]
-        back: tuple[str, ...] = ()
-        if run.plan is None:
-            self.log.info("there was no plan: nothing moved")
-        else:
-            back = asyncio.run(self._decide(run, run.plan, ti))
+        back = asyncio.run(self._decide(run, ti))
         self.skip(
             ti, [task for task in self.get_direct_relatives() if task.task_id.rpartition(".")[2] not in back]
         )
 
-    async def _decide(self, run: Run, plan: Plan, ti: Any) -> tuple[str, ...]:
+    async def _decide(self, run: Run, ti: Any) -> tuple[str, ...]:
         from interlock.clients.journal import JournalStore
         from interlock.clients.kubernetes import Conflict
 
         states = run.states(ti)
         async with run.client() as client:
             store = JournalStore(client, run.environment.journal_namespace)
-            head = await store.line(run.hash)
+            head = await store.head(run.hash)
             if head is None:
                 self.log.info("no journal was opened: nothing moved")
                 return ()
+            if head.closed:
+                self.log.info("this run has ended: what it moved stays where it is")
+                return ()
+            plan = Plan.from_json(head.plan)
             journals = await store.services(run.hash, [change.service for change in plan.changes])
+            live = await client.get_all({ref for change in plan.changes for ref in change.refs})
             standings = {
-                change.service: Standing(
-                    changes=change.moves,
-                    moved=journals[change.service].journal.moved,
-                    verified=states.get(f"{change.service}.verify") == "success",
-                    failed=failure_of(change.service, states) or unproven(ti, change, states),
-                )
+                change.service: _standing(change, journals[change.service].journal, live, states, ti)
                 for change in plan.changes
             }
             stopped = f"the line was stopped: {head.stop.why} (by {head.stop.by})" if head.stop else ""
             decision = to_take_back(
-                run.edges,
+                plan.edges,
                 standings,
                 failed=stopped,
                 scope=plan.rollback,
@@ -106,16 +105,22 @@ class RollbackOperator(ServiceOperator):
     def execute(self, context: Any) -> None:
         """Restore from the journal, then defer; the wait ends the task."""
         run = self.this_run(context)
+        if run.states(context["ti"]).get("rollback.decide") != "success":
+            raise AirflowFailException(
+                "it is not decided what goes back: clear the task `rollback.decide` with all that follows"
+            )
         service = run.train.service(self.service)
-        done = asyncio.run(self._act(run))
+        done, awaited = asyncio.run(self._act(run))
         fields = {
             "service": self.service,
-            "outcome": "restored",
-            "whole": not done.conflicts,
+            "outcome": "written",
             "restored": [{"path": path} for path in done.restored],
             "conflicts": [{"path": str(conflict)} for conflict in done.conflicts],
         }
         tell(context, run, Said("rollback", fields), log=self.log)
+        if not awaited:
+            self.log.info("its rollout was not complete before this run either, so nothing is waited for")
+            return
         from interlock.triggers.kubernetes import RolloutTrigger
 
         self.defer(
@@ -128,19 +133,19 @@ class RollbackOperator(ServiceOperator):
             method_name="execute_complete",
         )
 
-    async def _act(self, run: Run) -> TakenBack:
+    async def _act(self, run: Run) -> tuple[TakenBack, bool]:
         from interlock.clients.journal import JournalStore
         from interlock.clients.workloads import Refused, take_back
 
         async with run.client() as client:
             store = JournalStore(client, run.environment.journal_namespace)
-            written = await store.service(run.hash, self.service)
+            head, written = await asyncio.gather(store.head(run.hash), store.service(run.hash, self.service))
             mutations = written.journal.mutations
-            if not mutations:
-                raise AirflowSkipException(f"this run changed nothing of {self.service}")
+            if why := resume.stays(head, written.journal):
+                raise AirflowSkipException(why)
             try:
                 done = await take_back(
-                    client, store, run.hash, written, transitions=mutations[-1].transitions
+                    client, store, run.hash, written, transitions=resume.transitions(mutations)
                 )
             except Refused as refused:
                 raise AirflowFailException(str(refused)) from None
@@ -150,7 +155,7 @@ class RollbackOperator(ServiceOperator):
             self.log.info("restored %s", field)
         for conflict in done.conflicts:
             self.log.error("left as it is, since somebody else changed it: %s", conflict)
-        return done
+        return done, resume.was_whole(mutations)
 
 
 class CloseOperator(TrainOperator):
@@ -159,18 +164,20 @@ class CloseOperator(TrainOperator):
     def execute(self, context: Any) -> None:
         """The task's state is the run's state."""
         run = self.this_run(context)
-        states = run.states(context["ti"])
-        failures = [f"task {task}" for task, state in sorted(states.items()) if state in FAILED]
         ti = context["ti"]
-        if run.plan is None:
+        states = run.states(ti)
+        failures = [f"task {task}" for task, state in sorted(states.items()) if state in FAILED]
+        dry = bool(ti.xcom_pull(task_ids="plan", key=DRY_KEY)) and not failures
+        ended = asyncio.run(self._close(run, failures, states, dry=dry))
+        if ended is None and run.plan is None:
             text = "the run has no plan, so nothing moved; see the task `plan`"
             ti.xcom_push(key=VERDICT_KEY, value=text)
             raise AirflowFailException(text)
-        verdict = asyncio.run(self._close(run, run.plan, failures, states))
-        if verdict is None:
+        if ended is None:
             self.log.info("nothing was to move: the plan was all")
             return
-        tell_end(context, run, run.plan, verdict, log=self.log)
+        plan, verdict = ended
+        tell_end(context, run, plan, verdict, log=self.log)
         ti.xcom_push(key=VERDICT_KEY, value=verdict.text)
         of_run = {"train": run.train.name, "environment": run.environment.name}
         metrics.count(metrics.TRAIN_ENDED, **of_run, verdict=verdict.state)
@@ -181,41 +188,73 @@ class CloseOperator(TrainOperator):
         self.log.info("%s", verdict.text)
 
     async def _close(
-        self, run: Run, plan: Plan, failures: list[str], states: dict[str, str | None]
-    ) -> outcome.RunOutcome | None:
+        self, run: Run, failures: list[str], states: dict[str, str | None], *, dry: bool
+    ) -> tuple[Plan, outcome.RunOutcome] | None:
+        """Judge and end the run; returns what was planned and the verdict.
+
+        None where nothing was to move: after a dry run, and without a plan.
+        """
         from interlock.clients.journal import JournalStore
         from interlock.clients.locks import release_all
 
         where = run.environment
         async with run.client() as client:
             store = JournalStore(client, where.journal_namespace)
-            head = await store.line(run.hash)
-            if _dry(states) and head is None:
+            head = await store.head(run.hash)
+            plan = run.plan if head is None else Plan.from_json(head.plan)
+            if plan is None or (dry and head is None):
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
-            refs = {ref for change in plan.changes for ref in change.refs}
-            refs |= {m.ref for written in journals.values() for m in written.journal.mutations}
-            live = await client.get_all(refs)
-            services = [
-                outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
-            ]
-            verdict = outcome.verdict(services, failures + _stopped(head))
-            going_back = bool(_stopped(head)) or states.get("rollback.decide") != "success"
-            left = outcome.still_moved(written.journal for written in journals.values()) if going_back else ()
-            if left and head is not None and not head.closed:
-                raise AirflowFailException(
-                    f"{', '.join(left)} did not go back, so the journal stays open and the locks are kept. "
-                    f"Clear {', '.join(f'`rollback.{service}`' for service in left)}, then `close`; else "
-                    f"the DAG train_watchdog takes them back within minutes. {verdict.text}"
-                )
-            released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
-            self.log.info("released %s", ", ".join(released) or "no lock")
-            if head is not None:
+            if head is not None and head.closed:
+                self.log.info("this run had ended before: it is judged by its journal, nothing is written")
+                services = [
+                    resume.recorded(change, journals[change.service].journal) for change in plan.changes
+                ]
+                verdict = outcome.verdict(services, failures + _stopped(head))
+            else:
+                refs = {ref for change in plan.changes for ref in change.refs}
+                refs |= {m.ref for written in journals.values() for m in written.journal.mutations}
+                live = await client.get_all(refs)
+                services = [
+                    outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
+                ]
+                verdict = outcome.verdict(services, failures + _stopped(head))
+                going_back = bool(_stopped(head)) or states.get("rollback.decide") != "success"
+                moved = outcome.still_moved(written.journal for written in journals.values())
+                if head is not None and going_back and moved:
+                    raise AirflowFailException(_not_back(moved, verdict))
+            if head is not None and not head.closed:
                 for found in verdict.services:
                     if found.state == "not-whole":
                         await store.leave(run.hash, journals[found.service], found.reason)
                 await store.close(run.hash, datetime.now(UTC), whole=verdict.state != "not-whole")
-        return verdict
+            # At last: whoever locks next finds this run ended.
+            released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
+            self.log.info("released %s", ", ".join(released) or "no lock")
+        return plan, verdict
+
+
+def _standing(
+    change: Change,
+    journal: ServiceJournal,
+    live: Mapping[ObjectRef, Manifest | None],
+    states: dict[str, str | None],
+    ti: Any,
+) -> Standing:
+    """What is known of a service: the journal, its tasks, and whether it still is as it was promoted."""
+    verified = states.get(f"{change.service}.verify") == "success"
+    failed = failure_of(change.service, states) or unproven(ti, change, states)
+    if verified and not failed and journal.moved and not as_written(change, live):
+        failed = outcome.judge(change, journal, live).reason or "it is no longer as it was promoted"
+    return Standing(changes=change.moves, moved=journal.moved, verified=verified, failed=failed)
+
+
+def _not_back(moved: Sequence[str], verdict: outcome.RunOutcome) -> str:
+    return (
+        f"{', '.join(moved)} did not go back, so the journal stays open and the locks are kept. "
+        "Clear the task `rollback.decide` with all that follows; else the DAG train_watchdog takes back "
+        f"within minutes what is left. {verdict.text}"
+    )
 
 
 def failure_of(service: str, states: dict[str, str | None]) -> str:
@@ -236,9 +275,5 @@ def unproven(ti: Any, change: Change, states: dict[str, str | None]) -> str:
     return f"task {task} was marked as success, and the release was not seen to hold"
 
 
-def _stopped(head: Line | None) -> list[str]:
+def _stopped(head: Head | None) -> list[str]:
     return [f"the line was stopped: {head.stop.why}"] if head is not None and head.stop is not None else []
-
-
-def _dry(states: dict[str, str | None]) -> bool:
-    return states.get("lock") == "skipped"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
@@ -20,6 +20,9 @@ from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, writes_of
 from interlock.trains.change import shown
 from interlock.trains.plan import Change
+
+if TYPE_CHECKING:
+    from interlock.clients.journal import JournalStore
 
 
 class ServiceOperator(TrainOperator):
@@ -76,12 +79,12 @@ class PromoteOperator(ServiceOperator):
     def execute(self, context: Any) -> None:
         """Write, then defer; the wait ends the task."""
         run = self.this_run(context)
+        ti = context["ti"]
+        run.refuse_when_ending(ti)
         if run.needs_plan().change(self.service) is None:
             # Not on board, though a service that it comes after is.
             raise AirflowSkipException(f"{self.service} is not on board")
         change = run.change(self.service)
-        ti = context["ti"]
-        run.refuse_when_ending(ti)
         fence = run.needs_fence(ti, self.service)
         if not change.moves:
             self.log.info("%s is live already: nothing to do", self.service)
@@ -115,13 +118,16 @@ class PromoteOperator(ServiceOperator):
 
     async def _act(self, run: Run, change: Change, fence: int) -> int:
         from interlock.clients.journal import JournalStore
+        from interlock.clients.kubernetes import KubernetesError
         from interlock.clients.workloads import Refused, promote
 
         async with run.client() as client:
             store = JournalStore(client, run.environment.journal_namespace)
             line = await store.line(run.hash)
             if line is None or line.closed:
-                raise AirflowFailException("the run's journal is not open: clear the task `lock`")
+                raise AirflowFailException(
+                    "the run's journal is not open: clear the task `lock` with all that follows"
+                )
             if line.stop is not None:
                 raise AirflowFailException(f"the line was stopped: {line.stop.why} (by {line.stop.by})")
             try:
@@ -134,14 +140,23 @@ class PromoteOperator(ServiceOperator):
                     try_number=run.try_number,
                     now=lambda: datetime.now(UTC),
                 )
-            except Refused as refused:
-                await store.stop(run.head, by=self.service, why=str(refused), now=datetime.now(UTC))
-                raise AirflowFailException(str(refused)) from None
+            except (Refused, KubernetesError) as error:
+                await self._stop(store, run, str(error))
+                raise AirflowFailException(str(error)) from None
         for step in change.steps:
             self.log.info("%s: %s", step.ref, step.action)
             for write in step.writes:
                 self.log.info("%s %s: %s → %s", step.ref, write.path, shown(write.before), shown(write.after))
         return generation
+
+    async def _stop(self, store: JournalStore, run: Run, why: str) -> None:
+        """Let no other service begin; where the API is away, `rollback.decide` does it."""
+        from interlock.clients.kubernetes import KubernetesError
+
+        try:
+            await store.stop(run.head, by=self.service, why=why, now=datetime.now(UTC))
+        except KubernetesError as error:
+            self.log.warning("the line is not stopped yet: %s", error)
 
 
 class VerifyOperator(_LookOperator):

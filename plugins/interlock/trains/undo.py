@@ -44,6 +44,12 @@ def make_undo(
     changes: list[Change] = []
     problems: list[str] = []
     moved = [name for name in train.order() if name in journals and journals[name].moved]
+    problems += [
+        f"{name}: the run moved it, and include/trains/{train.name}.yaml has it no more: put it back there, "
+        "or take it back by hand"
+        for name, journal in journals.items()
+        if journal.moved and name not in moved
+    ]
     for name in moved:
         journal, service = journals[name], train.service(name)
         if name in irreversible:

@@ -44,7 +44,7 @@ class LockTrigger(BaseTrigger):
         from interlock.clients.watch import Scope, shared
         from interlock.hooks.kubernetes import InterlockKubernetesHook
         from interlock.notifications.waits import LongWait
-        from interlock.operators.run import FENCES_KEY, WAITED_KEY, Run
+        from interlock.operators.run import LOCKED_KEY, WAITED_KEY, Run, locked
         from interlock.operators.train import lock_and_open
         from interlock.trains.lock import HeldBy
 
@@ -77,4 +77,4 @@ class LockTrigger(BaseTrigger):
                         continue
         self.log.info("locked %s", ", ".join(f"{name} ({number})" for name, number in taken.items()))
         waited = wait.seconds(datetime.now(UTC))
-        yield TaskSuccessEvent(xcoms={FENCES_KEY: taken, WAITED_KEY: waited})
+        yield TaskSuccessEvent(xcoms={LOCKED_KEY: locked(run.needs_plan(), taken), WAITED_KEY: waited})

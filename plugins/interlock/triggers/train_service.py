@@ -51,6 +51,11 @@ class _ServiceTrigger(BaseTrigger):
         run.needs_plan()
         return run
 
+    def _locked(self) -> Run:
+        run = self._run()
+        run.needs_lock(self.task_instance)
+        return run
+
     async def _elsewhere(self, run: Run, change: Change) -> dict[ObjectRef, Manifest | None]:
         """The objects of the service's release that no view shows."""
         from interlock.hooks.kubernetes import InterlockKubernetesHook
@@ -84,7 +89,7 @@ class PreflightTrigger(_ServiceTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look once."""
         try:
-            run = await asyncio.to_thread(self._run)
+            run = await asyncio.to_thread(self._locked)
             problem = await self._problem(run, run.change(self.service))
         except AirflowFailException as refused:
             self.log.error("%s", refused)
@@ -167,7 +172,7 @@ class VerifyTrigger(_ServiceTrigger):
     def _promoted(self) -> tuple[Run, dict[str, Any]]:
         from interlock.operators.run import ROLLOUT_KEY, pulled
 
-        run = self._run()
+        run = self._locked()
         rollout = pulled(self.task_instance, f"{self.service}.promote", ROLLOUT_KEY)
         if run.change(self.service).moves and "ready_at" not in rollout:
             raise AirflowFailException(

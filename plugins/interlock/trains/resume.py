@@ -1,0 +1,124 @@
+"""What a run may still do once some of its tasks were cleared: go on, go back, or neither.
+
+Any task can be cleared at any time, alone or with all that follows. So nothing follows from a task's turn
+alone: a run goes on only from where its journal says it is, under the plan that it locked; it goes back only
+while its journal is open and its line is stopped; and once its journal is closed it touches nothing.
+
+Pure: nothing is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.change import Change, conflicts, differs, is_written
+from interlock.trains.entries import Head, Mutation, ServiceJournal
+from interlock.trains.kinds import WORKLOADS
+from interlock.trains.outcome import ServiceOutcome
+from interlock.trains.rollout import Done, assess
+
+ENDING = ("running", "success", "failed", "up_for_retry", "deferred")
+"""States of a task that has begun in this pass."""
+
+
+def refusal(
+    changes: Iterable[Change],
+    journals: Mapping[str, ServiceJournal],
+    live: Mapping[ObjectRef, Manifest | None],
+) -> str:
+    """Why a run can't go on from where its journals and the cluster are; empty if it can.
+
+    Args:
+        changes: what the plan is to change, of the services on board.
+        journals: what the run did so far, by service; one that never began may be missing.
+        live: all objects of `changes` as they are now.
+    """
+    here = [(change, journals.get(change.service) or ServiceJournal(change.service)) for change in changes]
+    spoilt = [f"{j.service} not whole ({j.reason})" for _, j in here if j.outcome == "not-whole"]
+    if spoilt:
+        return (
+            f"this run left {'; '.join(spoilt)}, so it can't go on. "
+            "Trigger a new run: its plan starts from what is live"
+        )
+    if later := [text for change, journal in here if journal.moved for text in _superseded(change, live)]:
+        return (
+            f"what this run moved was changed since: {'; '.join(later)}. "
+            "Trigger a new run: its plan starts from what is live"
+        )
+    if stale := [text for change, journal in here if not journal.moved for text in differs(change, live)]:
+        return f"the plan no longer holds: {'; '.join(stale)}. Clear the task `plan` with all that follows"
+    return ""
+
+
+def onward(journal: ServiceJournal) -> ServiceJournal:
+    """A service's journal as a run that starts over goes on from it."""
+    if not journal.moved:
+        return ServiceJournal(journal.service)
+    # It stayed where it moved to; the run goes on from there.
+    return replace(journal, outcome=None, reason="") if journal.outcome == "kept" else journal
+
+
+def ending(states: Mapping[str, str | None]) -> str:
+    """Why nothing may be locked or moved any more in this pass of the run; empty if it may.
+
+    Args:
+        states: the states of the run's tasks by task id.
+    """
+    for task in ("rollback.decide", "close"):
+        if states.get(task) in ENDING:
+            return (
+                f"`{task}` of this run has begun, so nothing moves any more: "
+                "clear the task `lock` with all that follows to start over"
+            )
+    return ""
+
+
+def stays(head: Head | None, journal: ServiceJournal) -> str:
+    """Why a service is not taken back now, whoever cleared its rollback; empty if it is to go back."""
+    if head is None or not any(mutation.moves for mutation in journal.mutations):
+        return f"this run changed nothing of {journal.service}"
+    if head.closed:
+        return (
+            f"this run has ended, and {journal.service} stays where it is: the DAG undo_train__{head.train} "
+            "takes a finished run back"
+        )
+    if head.stop is None:
+        return (
+            f"the line of this run is not stopped, so nothing goes back: mark a task of it failed, or "
+            f"`interlock stop {head.run_id}`"
+        )
+    if journal.outcome == "kept":
+        return f"{journal.service} stays: {journal.reason}"
+    return ""
+
+
+def transitions(mutations: Sequence[Mutation]) -> int:
+    """The number under which what a run wrote goes back: that of the latest lock it wrote under."""
+    return max((mutation.transitions for mutation in mutations), default=0)
+
+
+def was_whole(mutations: Sequence[Mutation]) -> bool:
+    """Whether the workloads that a run changed had complete rollouts before: they will be so again."""
+    found = [m.before for m in mutations if m.before is not None and m.ref.kind in WORKLOADS]
+    return all(isinstance(assess(before), Done) for before in found)
+
+
+def recorded(change: Change, journal: ServiceJournal) -> ServiceOutcome:
+    """Where a run that has ended left a service, by its journal: what is live may be a later run's."""
+    if journal.outcome in ("not-whole", "kept"):
+        return ServiceOutcome(change.service, journal.outcome, journal.reason)
+    if journal.moved:
+        return ServiceOutcome(change.service, "new")
+    return ServiceOutcome(change.service, "old" if change.moves else "unchanged")
+
+
+def _superseded(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> list[str]:
+    """What of a service that moved is neither as planned nor, its write not arrived, as before."""
+    return [
+        str(conflict)
+        for step in change.steps
+        if not is_written(step, live.get(step.ref))
+        for conflict in conflicts(step, live.get(step.ref))
+    ]

@@ -1,7 +1,7 @@
 """The parts of the sandbox, in the order in which they start; a file each.
 
-A part is added here: Prometheus, say, as `parts/prometheus.py` behind the node. What belongs to a pod, such as
-an Envoy sidecar, belongs to the node agent (`sandbox/node/`), which starts a pod's processes.
+A part is added here: Prometheus, say, as `parts/prometheus.py` behind the node. What belongs to a pod, such
+as an Envoy sidecar, belongs to the node agent (`sandbox/node/`), which starts a pod's processes.
 """
 
 from __future__ import annotations

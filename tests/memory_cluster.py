@@ -24,6 +24,12 @@ class MemoryCluster:
         for manifest in manifests:
             self._keep(manifest.ref, manifest.raw)
 
+    async def __aenter__(self) -> MemoryCluster:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
     async def get(self, ref: ObjectRef, *, metadata: bool = False) -> Manifest | None:
         found = self._objects.get(ref)
         if found is None:

@@ -44,19 +44,23 @@ async def image(cluster: MemoryCluster, name: str) -> str:
     return str(found.raw["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
+def planned() -> Plan:
+    changes = [
+        Change(name, ref(name), (FieldWrite(IMAGE, f"{name}:1", f"{name}:2", None),)) for name in ("a", "b")
+    ]
+    return Plan.of("payments", "sandbox", changes)
+
+
 async def moved() -> MemoryCluster:
     """The cluster once the train has moved both, with nobody left to end it."""
     cluster = MemoryCluster(deployment("a"), deployment("b"))
-    changes = tuple(
-        Change(name, ref(name), (FieldWrite(IMAGE, f"{name}:1", f"{name}:2", None),)) for name in ("a", "b")
-    )
     fences = await take_all(cluster, "payments", "interlock", ["a", "b"], HOLDER, NOW)
     assert isinstance(fences, dict)
     store = JournalStore(cluster, "interlock")
-    plan = Plan.of("payments", "sandbox", changes)
+    plan = planned()
     head = Head(DAG, RUN, "payments", "sandbox", plan.to_json(), NOW)
     await store.open(head)
-    for change in changes:
+    for change in plan.changes:
         fence = fences[change.service]
         await promote(cluster, store, head.run, change, transitions=fence, try_number=1, now=lambda: NOW)
     return cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,18 @@ def test_each_comes_from_its_option(monkeypatch: pytest.MonkeyPatch, home: Path)
     monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(home / "elsewhere"))
     monkeypatch.setenv("AIRFLOW__INTERLOCK__TRANSIT_KEY", "ours")
     monkeypatch.setenv("AIRFLOW__INTERLOCK__JOURNAL_DAYS", "7")
-    wanted = Settings(spool=home / "elsewhere", transit_key="ours", journal_days=7)
+    wanted = Settings(spool=home / "elsewhere", transit_key="ours", journal_days="7")
     assert settings() == Settings.of_environment() == wanted
+    assert wanted.journals_kept == timedelta(days=7)
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "a month", "1.5"])
-def test_days_that_are_no_days_are_refused(monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+@pytest.mark.parametrize("days", ["0", "-1", "a month", "1.5", "100000", "\u0663"])
+def test_days_that_are_no_days_are_refused_where_they_are_used_alone(
+    monkeypatch: pytest.MonkeyPatch, home: Path, days: str
+) -> None:
     monkeypatch.setenv("AIRFLOW__INTERLOCK__JOURNAL_DAYS", days)
-    with pytest.raises(ValueError, match="journal_days"):
-        Settings.of_environment()
+    found = Settings.of_environment()
+    assert found == settings()
+    assert found.spool == home / "spool"
+    with pytest.raises(ValueError, match=r"\[interlock\] journal_days is .*set it to a whole number"):
+        _ = found.journals_kept

@@ -8,20 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 
 SECTION: Final = "interlock"
 STATEMENTS_KEY: Final = "interlock-statements"
 LOCK_NOTICE_MINUTES: Final = "30"
-JOURNAL_DAYS: Final = 30
+JOURNAL_DAYS: Final = "30"
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings; each attribute is an option's name.
 
-    The last two are read where they are used: a mistake in them must not keep a train from its evidence.
+    The last three are read where they are used: a mistake in them must not keep a train from its evidence.
 
     Attributes:
         spool: the folder where statements wait; `spool` in Airflow's home unless it is set.
@@ -37,7 +38,7 @@ class Settings:
     transit_key: str = STATEMENTS_KEY
     notifiers: str = ""
     lock_notice_minutes: str = LOCK_NOTICE_MINUTES
-    journal_days: int = JOURNAL_DAYS
+    journal_days: str = JOURNAL_DAYS
 
     @classmethod
     def read(cls, get: Callable[[str], str], home: str) -> Self:
@@ -46,22 +47,29 @@ class Settings:
         Args:
             get: gives an option of the section.
             home: Airflow's home, a folder.
-
-        Raises:
-            ValueError: `journal_days` is no whole number of at least 1.
         """
-        days = get("journal_days") or str(JOURNAL_DAYS)
-        if not days.isdecimal() or int(days) < 1:
-            raise ValueError(
-                f"[{SECTION}] journal_days is {days!r}: set it to a whole number of days, at least 1"
-            )
         return cls(
             spool=Path(get("spool") or f"{home}/spool").expanduser().absolute(),
             transit_key=get("transit_key") or STATEMENTS_KEY,
             notifiers=get("notifiers"),
             lock_notice_minutes=get("lock_notice_minutes") or LOCK_NOTICE_MINUTES,
-            journal_days=int(days),
+            journal_days=get("journal_days") or JOURNAL_DAYS,
         )
+
+    @property
+    def journals_kept(self) -> timedelta:
+        """How long after its end a run's journal is kept.
+
+        Raises:
+            ValueError: `journal_days` is no whole number of at least 1.
+        """
+        days = self.journal_days
+        # Python's dates end with the year 9999; five digits are 273 years.
+        if not (days.isascii() and days.isdecimal() and len(days) <= 5 and int(days) >= 1):
+            raise ValueError(
+                f"[{SECTION}] journal_days is {days!r}: set it to a whole number of days, 1 to 99999"
+            )
+        return timedelta(days=int(days))
 
     @classmethod
     def of_environment(cls, variables: Mapping[str, str] | None = None) -> Self:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from interlock.connections import of_airflow
+from interlock.connections import ConnectionMissing, of_airflow
 from interlock.hooks.settings import settings
 from interlock.hooks.vault import InterlockVaultHook
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EvidenceHook(BaseHook):
     """Give the evidence writer: a bucket, a signing key in Vault, and the spool between them and the run.
 
-    A connection that doesn't exist is no error: statements then wait in the spool, and say why.
+    A connection that doesn't exist, or lacks what is needed, is no error: statements then wait in the spool.
 
     Which fields of the evidence connection are used is said at `StoreSettings.of_connection`.
 
@@ -82,12 +82,18 @@ class EvidenceHook(BaseHook):
             return InterlockVaultHook(self.vault_conn_id).client
         except AirflowNotFoundException:
             return None
+        except ConnectionMissing as error:
+            self.log.error("statements are not signed now: %s", error)
+            return None
 
     def _store(self) -> ObjectStore | None:
         from interlock.clients.object_store import ObjectStore, StoreSettings
 
         try:
             connection = self.get_connection(self.evidence_conn_id)
+            return ObjectStore(StoreSettings.of_connection(of_airflow(connection)))
         except AirflowNotFoundException:
             return None
-        return ObjectStore(StoreSettings.of_connection(of_airflow(connection)))
+        except ConnectionMissing as error:
+            self.log.error("statements wait in the spool: %s", error)
+            return None

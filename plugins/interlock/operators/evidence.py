@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -122,6 +122,26 @@ def run_of(context: Context) -> Run:
     from interlock.evidence.statement import Run
 
     return Run(context["dag_run"].dag_id, context["dag_run"].run_id)
+
+
+WHAT_TO_DO = "`interlock doctor`, or the DAG `doctor`, says what to mend"
+
+
+@contextmanager
+def without_evidence(said: str, log: Any) -> Iterator[None]:
+    """What goes wrong with evidence in this block is logged and goes no further: nothing waits for evidence.
+
+    :param said: what is left without evidence, as text.
+    :param log: the task's log.
+    """
+    from interlock.clients.spool import SpoolError
+
+    try:
+        yield
+    except SpoolError as error:
+        log.error("%s: %s", said, error)
+    except Exception as error:
+        log.exception("%s: %s: %s. It goes on without. %s", said, type(error).__name__, error, WHAT_TO_DO)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
 
@@ -15,6 +15,9 @@ from interlock.operators.run import PREFLIGHT_KEY, ROLLOUT_KEY, SOAK_KEY, Run, p
 from interlock.trains.outcome import RunOutcome
 from interlock.trains.plan import Change, ObjectChange, Plan
 
+if TYPE_CHECKING:
+    from interlock.clients.evidence import Recorded
+
 STATEMENTS_KEY = "statements"
 """The XCom in which a task notes the digests of its statements, for a seal that can't list the store."""
 
@@ -22,39 +25,48 @@ STATEMENTS_KEY = "statements"
 def tell(context: Any, run: Run, *said: Said, log: Any, require: bool = False) -> None:
     """Record what a step says; where the store is away it waits in the spool.
 
+    Without `require` nothing raises: a wrong setting or connection must not break a promotion or a rollback.
+
     Raises:
         AirflowException: `require` is set and a statement could not be locked in the store.
     """
-    from interlock.clients.spool import SpoolError
+    if not require:
+        with evidence.without_evidence("this step is without evidence", log):
+            if waits := _record(context, run, said, log):
+                log.warning("evidence waits in the spool: %s", waits[0].reason)
+        return
+    try:
+        waits = _record(context, run, said, log)
+    except Exception as error:
+        raise AirflowException(
+            f"no evidence can be kept, so the train does not start: {type(error).__name__}: {error}. "
+            f"{evidence.WHAT_TO_DO}"
+        ) from error
+    if waits:
+        raise AirflowException(
+            f"environment {run.environment.name} requires evidence to start a train, and the statement "
+            f"waits in the spool: {waits[0].reason}"
+        )
 
+
+def _record(context: Any, run: Run, said: Sequence[Said], log: Any) -> list[Recorded]:
+    """Record statements, and note their digests for the seal; those that wait in the spool."""
     of_run = {
         "train": run.train.name,
         "environment": run.environment.name,
         "try_number": run.try_number,
     }
-    try:
-        recorded = evidence.record(
-            context,
-            [replace(one, fields={**of_run, **one.fields}) for one in said],
-            at=datetime.now(UTC),
-            evidence_conn_id=run.environment.store,
-            vault_conn_id=run.environment.vault,
-        )
-    except SpoolError as error:
-        if require:
-            raise AirflowException(f"no evidence can be kept, so the train does not start: {error}") from None
-        log.error("this step is without evidence: %s", error)
-        return
+    recorded = evidence.record(
+        context,
+        [replace(one, fields={**of_run, **one.fields}) for one in said],
+        at=datetime.now(UTC),
+        evidence_conn_id=run.environment.store,
+        vault_conn_id=run.environment.vault,
+    )
     for one, kept in zip(said, recorded, strict=True):
         log.info("evidence: %s statement %s in the %s", one.predicate_type, kept.digest, kept.where)
     context["ti"].xcom_push(key=STATEMENTS_KEY, value=[kept.digest for kept in recorded])
-    if waits := [kept for kept in recorded if kept.where != "bucket"]:
-        if require:
-            raise AirflowException(
-                f"environment {run.environment.name} requires evidence to start a train, and the statement "
-                f"waits in the spool: {waits[0].reason}"
-            )
-        log.warning("evidence waits in the spool: %s", waits[0].reason)
+    return [kept for kept in recorded if kept.where != "bucket"]
 
 
 def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) -> None:
@@ -90,19 +102,18 @@ def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) ->
 
 
 def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: Any) -> None:
-    """What ended in the triggerer since, and the seal of the run."""
-    from interlock.clients.spool import SpoolError
-
+    """What ended in the triggerer since, and the seal of the run; nothing raises."""
     ti = context["ti"]
 
     def noted() -> list[str]:
         found = (ti.xcom_pull(task_ids=task, key=STATEMENTS_KEY) for task in run.states(ti))
         return [str(digest) for digests in found for digest in digests or ()]
 
-    said = [one for change in plan.changes for one in _ended(ti, change, plan)]
-    if said:
-        tell(context, run, *said, log=log)
-    try:
+    with evidence.without_evidence("what ended in the triggerer is without evidence", log):
+        said = [one for change in plan.changes for one in _ended(ti, change, plan)]
+        if said:
+            tell(context, run, *said, log=log)
+    with evidence.without_evidence("the run is not sealed", log):
         evidence.seal(
             context,
             triggered_by=triggered_by(context),
@@ -121,8 +132,6 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
             noted=noted,
             vault_conn_id=run.environment.vault,
         )
-    except SpoolError as error:
-        log.error("the run is not sealed: %s", error)
 
 
 def _ended(ti: Any, change: Change, plan: Plan) -> Iterator[Said]:

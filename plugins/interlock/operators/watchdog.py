@@ -66,7 +66,11 @@ class WatchdogOperator(BaseOperator):
             why = f"the run {'was deleted' if state is None else f'ended as {state}'} with its journal open"
             problems += self._end(environment, context, head, why)
         self._release(environment, ti, found)
-        self._remove_old(environment)
+        try:
+            self._remove_old(environment)
+        except Exception as error:
+            self.log.exception("old journals of %s stay", environment.name)
+            problems.append(f"{environment.name}: old journals stay: {error}")
         return problems
 
     def _look_at_live(self, environment: Environment, ti: Any, head: Head, state: str) -> list[str]:
@@ -97,11 +101,10 @@ class WatchdogOperator(BaseOperator):
 
     def _tell(self, environment: Environment, context: Any, head: Head, said: dict[str, object]) -> None:
         """Record what was done, as a statement about the run that was ended."""
-        from interlock.clients.spool import SpoolError
         from interlock.evidence.statement import Run
-        from interlock.operators.evidence import Said, record
+        from interlock.operators.evidence import Said, record, without_evidence
 
-        try:
+        with without_evidence(f"the end of {head.dag_id}/{head.run_id} is without evidence", self.log):
             [recorded] = record(
                 context,
                 [Said("rollback", said)],
@@ -110,10 +113,7 @@ class WatchdogOperator(BaseOperator):
                 evidence_conn_id=environment.store,
                 vault_conn_id=environment.vault,
             )
-        except SpoolError as error:
-            self.log.error("the end of %s/%s is without evidence: %s", head.dag_id, head.run_id, error)
-            return
-        self.log.info("evidence: rollback statement %s in the %s", recorded.digest, recorded.where)
+            self.log.info("evidence: rollback statement %s in the %s", recorded.digest, recorded.where)
 
     def _release(self, environment: Environment, ti: Any, found: Found) -> None:
         from interlock.clients.abandoned import run_of
@@ -129,9 +129,9 @@ class WatchdogOperator(BaseOperator):
     def _remove_old(self, environment: Environment) -> None:
         from interlock.hooks.settings import settings
 
-        days = settings().journal_days
-        for name in asyncio.run(_remove_old(environment, timedelta(days=days))):
-            self.log.info("removed %s, which was closed more than %d days ago", name, days)
+        keep = settings().journals_kept
+        for name in asyncio.run(_remove_old(environment, keep)):
+            self.log.info("removed %s, which was closed more than %d days ago", name, keep.days)
 
 
 def state_of(ti: Any, dag_id: str, run_id: str) -> str | None:

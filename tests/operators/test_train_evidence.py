@@ -1,0 +1,144 @@
+"""What a train's tasks say for the record: nothing that is wrong with evidence breaks a train under way."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+from moved_train import DAG, RUN, SANDBOX, planned
+
+from interlock.clients.spool import Spool
+from interlock.operators.evidence import Said
+from interlock.operators.run import Run
+from interlock.operators.train_evidence import tell, tell_end
+from interlock.trains.model import Service, Train
+from interlock.trains.outcome import ServiceOutcome, verdict
+from interlock.trains.plan import Plan
+
+log = logging.getLogger("task")
+
+
+class Ti:
+    """A task instance with what other tasks pushed, by task id and key."""
+
+    dag_id, run_id, try_number = DAG, RUN, 1
+
+    def __init__(self, pushed: dict[tuple[str, str], Any] | None = None, **states: str | None) -> None:
+        self.pushed = pushed or {}
+        self.states = states
+        self.said: dict[str, Any] = {}
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value", map_indexes: int = -1) -> Any:
+        return self.pushed.get((task_ids, key))
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.said[key] = value
+
+    def get_task_states(self, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str | None]]:
+        return {RUN: self.states}
+
+
+@pytest.fixture(autouse=True)
+def spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    def get(conn_id: str) -> Connection:
+        raise AirflowNotFoundException(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get))
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "spool"))
+    return tmp_path / "spool"
+
+
+def _away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(conn_id: str) -> Connection:
+        raise RuntimeError("no metadata database")
+
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get))
+
+
+def _no_spool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", "/proc/no/spool")
+
+
+def _service(name: str) -> Service:
+    minute = timedelta(minutes=1)
+    return Service(name, name, "Deployment", name, "app", (), deadline=minute, soak=minute)
+
+
+TRAIN = Train("payments", "", False, ("sandbox",), (_service("a"), _service("b")))
+
+
+def context_of(ti: Ti) -> dict[str, Any]:
+    return {"ti": ti, "dag_run": SimpleNamespace(dag_id=DAG, run_id=RUN, run_type="manual")}
+
+
+def run_of(plan: Plan) -> Run:
+    return Run(TRAIN, SANDBOX, DAG, RUN, 1, plan)
+
+
+def statements(spool: Path) -> list[tuple[str, dict[str, Any]]]:
+    """What waits: each statement's type and what it says."""
+    found = [json.loads(waiting.payload) for _, waiting in Spool(spool).waiting()]
+    return [(said["predicateType"].split("/")[-2], said["predicate"]) for said in found]
+
+
+NOTHING_FAILED = verdict([ServiceOutcome("a", "new"), ServiceOutcome("b", "new")])
+MISTAKES = {
+    "no connection can be read": (_away, "no metadata database"),
+    "a spool that can't be written": (_no_spool, "/proc/no/spool"),
+}
+
+
+@pytest.mark.parametrize(("break_it", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_of_the_evidence_side_is_logged_and_the_train_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, break_it: Any, said: str
+) -> None:
+    break_it(monkeypatch)
+    ti = Ti({("a.preflight", "preflight"): {"at": "2026-03-01T12:00:00Z"}}, **{"a.preflight": "success"})
+    run = run_of(planned())
+
+    tell(context_of(ti), run, Said("rollback", {"service": "a"}), log=log)
+    tell_end(context_of(ti), run, planned(), NOTHING_FAILED, log=log)
+
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [error.partition(":")[0] for error in errors] == [
+        "this step is without evidence",
+        "this step is without evidence",
+        "the run is not sealed",
+    ]
+    assert all(said in error for error in errors)
+
+
+@pytest.mark.parametrize(("break_it", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_where_evidence_is_required_to_start_a_mistake_keeps_the_train(
+    monkeypatch: pytest.MonkeyPatch, break_it: Any, said: str
+) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AirflowException, match=f"does not start: .*{said}"):
+        tell(context_of(Ti()), run_of(planned()), Said("plan", {}), log=log, require=True)
+
+
+def test_a_wrong_setting_of_the_watchdog_keeps_no_train_from_its_evidence(
+    monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__JOURNAL_DAYS", "a month")
+    tell(context_of(Ti()), run_of(planned()), Said("rollback", {"service": "a"}), log=log)
+    assert [kind for kind, _ in statements(spool)] == ["rollback"]
+
+
+def test_what_a_connection_lacks_makes_statements_wait(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spool: Path
+) -> None:
+    found = Connection(conn_id="store", conn_type="aws")
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(lambda conn_id: found))
+    tell(context_of(Ti()), run_of(planned()), Said("rollback", {"service": "a"}), log=log)
+    assert [kind for kind, _ in statements(spool)] == ["rollback"]
+    logged = capsys.readouterr().out
+    assert "it names no host" in logged
+    assert "bucket_name" in logged

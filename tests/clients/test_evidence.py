@@ -129,6 +129,22 @@ def test_with_the_store_away_a_statement_waits_signed_and_is_shipped_unchanged(
     assert envelope.payload == claim.payload
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_where_one_of_several_has_to_wait_all_do_and_each_signed_that_can_be(
+    parts: Parts, vault: RunningVault, run: Run, sealed: bool
+) -> None:
+    claims = [statement(run, f"service-{name}") for name in "abcdefgh"]
+    parts.store = StoreSettings("evidence", "a", "b", "http://127.0.0.1:1")
+    if sealed:
+        vault.seal()
+    recorded = parts.writer().record_all(claims)
+    waiting = [waits for _, waits in Spool(parts.folder).waiting()]
+    assert [kept.digest for kept in recorded] == [claim.digest for claim in claims]
+    assert {kept.where for kept in recorded} == {"spool"}
+    assert {waits.digest for waits in waiting} == {claim.digest for claim in claims}
+    assert [waits.signature is None for waits in waiting] == [sealed] * len(claims)
+
+
 def test_with_vault_sealed_a_statement_waits_unsigned_and_is_attested_late(
     parts: Parts, vault: RunningVault, store: ObjectStore, run: Run, public_keys: list[bytes]
 ) -> None:

@@ -147,17 +147,7 @@ class BucketWriter:
         Raises:
             SpoolError: it could be kept in neither; the caller decides whether anything waits for that.
         """
-        for redaction in statement.redactions:
-            log.warning(
-                "a value at %s looks like a secret (%s) and was withheld", redaction.path, redaction.rule
-            )
-        signature: bytes | None = None
-        try:
-            signature = self._sign(statement.payload)
-            self._put(statement.key, Envelope(statement.payload, signature, self._key), statement.evidence)
-        except (VaultError, StoreError, _MissingPartError) as error:
-            return self._spooled(statement, signature, error)
-        return Recorded(statement.digest, "bucket", statement.key)
+        return self._record(statement)[0]
 
     def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
         """Keep several statements, a few at a time; where the first has to wait, the others do as well.
@@ -168,12 +158,12 @@ class BucketWriter:
         if not statements:
             return []
         # The first logs in and finds out who is away, so that not each of hundreds waits for an answer.
-        first, rest = self.record(statements[0]), statements[1:]
-        if first.where == "spool":
-            away = _MissingPartError(first.reason)
+        (first, signed), rest = self._record(statements[0]), statements[1:]
+        away = _MissingPartError(first.reason) if first.where == "spool" else None
+        if away and not signed:
             return [first, *(self._spooled(statement, None, away) for statement in rest)]
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return [first, *pool.map(self.record, rest)]
+            return [first, *pool.map(lambda statement: self._record(statement, away)[0], rest)]
 
     def ship(self) -> Shipped:
         """Carry what waits to the bucket, oldest first; stop at the first that can't be.
@@ -214,6 +204,24 @@ class BucketWriter:
         except (StoreError, _MissingPartError) as error:
             reasons.append(f"the store could not be listed: {error}")
         return RunStatements(tuple(sorted(found)), "; ".join(reasons))
+
+    def _record(
+        self, statement: Statement, store_away: _MissingPartError | None = None
+    ) -> tuple[Recorded, bool]:
+        """Keep a statement; where that is, and whether it is signed by now."""
+        for redaction in statement.redactions:
+            log.warning(
+                "a value at %s looks like a secret (%s) and was withheld", redaction.path, redaction.rule
+            )
+        signature: bytes | None = None
+        try:
+            signature = self._sign(statement.payload)
+            if store_away:
+                raise store_away
+            self._put(statement.key, Envelope(statement.payload, signature, self._key), statement.evidence)
+        except (VaultError, StoreError, _MissingPartError) as error:
+            return self._spooled(statement, signature, error), signature is not None
+        return Recorded(statement.digest, "bucket", statement.key), True
 
     def _spooled(self, statement: Statement, signature: bytes | None, error: Exception) -> Recorded:
         log.warning("statement %s goes to the spool: %s", statement.digest, error)

@@ -10,10 +10,11 @@ from interlock.clients.journal import JournalStore
 from interlock.clients.locks import take_all
 from interlock.clients.workloads import promote
 from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.change import Change, FieldWrite
 from interlock.trains.entries import Head
 from interlock.trains.fields import FieldPath
 from interlock.trains.model import Environment
-from interlock.trains.plan import Change, FieldWrite, Plan
+from interlock.trains.plan import Plan
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SANDBOX = Environment("sandbox", "interlock_kubernetes", "payments", "interlock", "v", "require", "store")

@@ -20,9 +20,10 @@ from interlock.operators.run import DRY_KEY, Run
 from interlock.operators.train import lock_and_open, needs_approval
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
 from interlock.operators.train_service import PromoteOperator
+from interlock.trains.change import Change, FieldWrite
 from interlock.trains.fields import put
 from interlock.trains.lock import HeldBy
-from interlock.trains.plan import Change, FieldWrite, Plan
+from interlock.trains.plan import Plan
 
 
 @pytest.fixture

@@ -13,25 +13,19 @@ from hypothesis import strategies as st
 
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal as journal_module
+from interlock.trains.change import FieldWrite
+from interlock.trains.entries import Head, Mutation, ServiceJournal, Stop, head_name, run_hash, service_name
 from interlock.trains.fields import ABSENT, FieldPath, ListKey
 from interlock.trains.journal import (
-    Head,
     JournalError,
-    Mutation,
-    ServiceJournal,
-    Stop,
     decode_head,
     decode_service,
     encode_head,
     encode_service,
     encode_stop,
-    head_name,
-    run_hash,
     secrets_of,
-    service_name,
     stop_in,
 )
-from interlock.trains.plan import FieldWrite
 
 OPENED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HEAD = Head("promotion_train__payments", "manual__1", "payments", "sandbox", {"hash": "ab"}, OPENED)

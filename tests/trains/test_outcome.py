@@ -13,14 +13,13 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.change import ObjectChange
-from interlock.trains.entries import CREATED_BY
+from interlock.trains.change import Change, FieldConflict, FieldWrite, ObjectChange
+from interlock.trains.entries import CREATED_BY, Mutation, ServiceJournal
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put
-from interlock.trains.journal import Mutation, ServiceJournal, decode_service, encode_service
-from interlock.trains.order import in_order
+from interlock.trains.journal import decode_service, encode_service
+from interlock.trains.order import Scope, depends_on, in_order
 from interlock.trains.outcome import RunOutcome, ServiceOutcome, judge, still_moved, verdict
-from interlock.trains.plan import Change, FieldConflict, FieldWrite
-from interlock.trains.rollback import Decision, Scope, Standing, depends_on, restore_all, to_take_back
+from interlock.trains.rollback import Decision, Standing, restore_all, to_take_back
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 IMAGE = FieldPath.of("spec", "template", "spec", "containers", ListKey("name", "app"), "image")

@@ -11,19 +11,11 @@ from typing import Any
 import pytest
 
 from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.change import Change, FieldConflict, FieldWrite, still_holds
 from interlock.trains.config import Release, RunConfig
 from interlock.trains.fields import ABSENT, FieldPath
 from interlock.trains.model import Environment, Service, Train
-from interlock.trains.plan import (
-    Change,
-    FieldConflict,
-    FieldWrite,
-    Plan,
-    PlanError,
-    make_plan,
-    render,
-    still_holds,
-)
+from interlock.trains.plan import Plan, PlanError, make_plan, render
 from interlock.trains.release import desired
 
 IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")

@@ -9,19 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.entries import CREATED_BY
+from interlock.trains.change import FieldConflict, FieldWrite
+from interlock.trains.entries import CREATED_BY, Mutation
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put
-from interlock.trains.journal import Mutation
-from interlock.trains.plan import FieldConflict, FieldWrite
-from interlock.trains.rollback import (
-    Decision,
-    Standing,
-    depends_on,
-    restore,
-    restore_all,
-    rollback_order,
-    to_take_back,
-)
+from interlock.trains.order import depends_on
+from interlock.trains.rollback import Decision, Standing, restore, restore_all, rollback_order, to_take_back
 
 REF = ObjectRef("apps/v1", "Deployment", "payments", "a")
 IMAGE = FieldPath.of("spec", "template", "spec", "containers", ListKey("name", "app"), "image")
@@ -139,11 +131,6 @@ def test_an_object_that_is_gone_or_was_replaced_is_a_conflict() -> None:
     assert [str(c) for c in restore(None, mutation()).conflicts] == ["Deployment/a is gone"]
     (conflict,) = restore(deployment(uid="v"), mutation()).conflicts
     assert str(conflict) == "Deployment/a was replaced: its uid is v, expected u"
-
-
-def test_an_intent_without_outcome_may_still_arrive() -> None:
-    assert restore(deployment("a:1"), mutation(state="intent")).unsettled
-    assert not restore(deployment("a:1"), mutation()).unsettled
 
 
 def test_what_the_run_created_is_deleted_under_its_uid() -> None:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.change import FieldWrite
 from interlock.trains.entries import Mutation, ServiceJournal
 from interlock.trains.fields import ABSENT, FieldPath, put
 from interlock.trains.model import Service, Train
-from interlock.trains.plan import FieldWrite, PlanError
+from interlock.trains.plan import PlanError
 from interlock.trains.undo import make_undo
 
 IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")

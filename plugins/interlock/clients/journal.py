@@ -13,7 +13,7 @@ from datetime import datetime
 from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal
-from interlock.trains.journal import Head, Outcome, ServiceJournal, Stop
+from interlock.trains.entries import Head, Outcome, ServiceJournal, Stop, head_name, service_name
 from interlock.trains.outcome import moved_since
 from interlock.trains.plan import Plan
 
@@ -72,12 +72,12 @@ class JournalStore:
 
     async def head(self, run: str) -> Head | None:
         """A run's head; None if its journal was never opened."""
-        secret = await self._client.get(self._ref(journal.head_name(run)))
+        secret = await self._client.get(self._ref(head_name(run)))
         return journal.decode_head(secret) if secret else None
 
     async def line(self, run: str) -> Line | None:
         """Whether a run may still move; None if its journal was never opened. Reads no plan."""
-        head = await self._client.get(self._ref(journal.head_name(run)), metadata=True)
+        head = await self._client.get(self._ref(head_name(run)), metadata=True)
         if head is None:
             return None
         return Line(head.labels.get(journal.STATE_LABEL) == "closed", journal.stop_in(head))
@@ -134,15 +134,13 @@ class JournalStore:
                 journal.PAUSED_ANNOTATION: None,
             },
         }
-        await self._client.merge(self._ref(journal.head_name(run)), {"metadata": closed})
+        await self._client.merge(self._ref(head_name(run)), {"metadata": closed})
 
     async def pause(self, run: str, since: datetime | None) -> None:
         """Note on an open run's head since when its DAG is paused; None: it is not."""
         value = since.isoformat(timespec="seconds") if since else None
         annotations = {journal.PAUSED_ANNOTATION: value}
-        await self._client.merge(
-            self._ref(journal.head_name(run)), {"metadata": {"annotations": annotations}}
-        )
+        await self._client.merge(self._ref(head_name(run)), {"metadata": {"annotations": annotations}})
 
     async def service(self, run: str, service: str) -> Written:
         """A service's journal."""
@@ -242,7 +240,7 @@ class JournalStore:
         found = journal.decode_service(secrets, run, service)
         if found is None:
             return Written(ServiceJournal(service), "")
-        name = journal.service_name(run, service)
+        name = service_name(run, service)
         return Written(found, next(s.resource_version for s in secrets if s.name == name))
 
     def _ref(self, name: str) -> ObjectRef:

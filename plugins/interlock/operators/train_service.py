@@ -18,8 +18,7 @@ from interlock.operators.evidence import Said
 from interlock.operators.run import PREFLIGHT_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, writes_of
-from interlock.trains.change import shown
-from interlock.trains.plan import Change
+from interlock.trains.change import Change, shown
 
 if TYPE_CHECKING:
     from interlock.clients.journal import JournalStore

@@ -26,36 +26,12 @@ from datetime import datetime
 from interlock.manifest import PREFIX, Manifest
 from interlock.trains.entries import (
     Head,
-    Mutation,
-    MutationState,
-    Outcome,
     ServiceJournal,
     Stop,
     head_name,
-    run_hash,
     service_name,
 )
 from interlock.trains.entry_json import as_map, as_str, service_from, service_json, time_text
-
-__all__ = [
-    "Head",
-    "JournalError",
-    "Mutation",
-    "MutationState",
-    "Outcome",
-    "ServiceJournal",
-    "Stop",
-    "decode_head",
-    "decode_service",
-    "encode_head",
-    "encode_service",
-    "encode_stop",
-    "head_name",
-    "run_hash",
-    "secrets_of",
-    "service_name",
-    "stop_in",
-]
 
 FORMAT = 1
 CHUNK_BYTES = 900_000

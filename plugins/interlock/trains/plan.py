@@ -17,13 +17,9 @@ import rfc8785
 from interlock.manifest import Manifest, ManifestError, ObjectRef
 from interlock.trains.change import (
     Change,
-    FieldConflict,
     FieldWrite,
     ObjectChange,
-    ObjectConflict,
-    as_written,
     shown,
-    still_holds,
 )
 from interlock.trains.config import RunConfig
 from interlock.trains.fields import ABSENT, FieldError, get, same
@@ -33,20 +29,6 @@ from interlock.trains.obstacles import obstacles
 from interlock.trains.order import Scope, depends_on
 from interlock.trains.ownership import owner
 from interlock.trains.release import desired, obstacle, ref_of, wanted_fields
-
-__all__ = [
-    "Change",
-    "FieldConflict",
-    "FieldWrite",
-    "ObjectChange",
-    "ObjectConflict",
-    "Plan",
-    "PlanError",
-    "as_written",
-    "make_plan",
-    "render",
-    "still_holds",
-]
 
 _VERSION = 1
 

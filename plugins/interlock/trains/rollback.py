@@ -24,22 +24,6 @@ from interlock.trains.entries import CREATED_BY, Mutation
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put, remove, same
 from interlock.trains.order import Edges, Scope, depends_on, in_order
 
-__all__ = [
-    "Decision",
-    "Edges",
-    "FieldConflict",
-    "ObjectConflict",
-    "Restore",
-    "Scope",
-    "Standing",
-    "depends_on",
-    "restore",
-    "restore_all",
-    "rollback_order",
-    "to_take_back",
-]
-
-
 _KEPT = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
 """The metadata of an object that is created again; the rest is the API server's."""
 
@@ -56,9 +40,6 @@ class Restore:
         conflicts: the fields that are left because somebody else changed them.
         delete: whether the object is to be deleted (the run created it), under its uid.
         recreate: the object to create again, as the run deleted it; None if there is none.
-        unsettled: whether a write of the run may still arrive, as its outcome isn't in the journal.
-            Then also write to the object (stamp it anew) when there is nothing to restore: that
-            changes its resourceVersion, and the late write is refused.
     """
 
     ref: ObjectRef
@@ -67,7 +48,6 @@ class Restore:
     conflicts: tuple[FieldConflict, ...] = ()
     delete: bool = False
     recreate: Manifest | None = None
-    unsettled: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +90,6 @@ class Decision:
 def restore(live: Manifest | None, mutation: Mutation) -> Restore:
     """Work out how one mutation is taken back from the object as it is now."""
     ref = mutation.ref
-    unsettled = mutation.state == "intent"
     if mutation.before is None:
         return _undo_creation(live, mutation)
     if mutation.deletes:
@@ -137,7 +116,6 @@ def restore(live: Manifest | None, mutation: Mutation) -> Restore:
         patched=Manifest.of(patched) if restored else None,
         restored=tuple(restored),
         conflicts=tuple(conflicts),
-        unsettled=unsettled,
     )
 
 
@@ -225,23 +203,21 @@ def to_take_back(
 
 
 def _undo_creation(live: Manifest | None, mutation: Mutation) -> Restore:
-    unsettled = mutation.state == "intent"
     if live is None:
-        return Restore(mutation.ref, unsettled=unsettled)
+        return Restore(mutation.ref)
     # Without an outcome there is no uid, but the object itself says which run created it.
     marks = [write for write in mutation.writes if write.path == CREATED_BY and not mutation.uid]
     if live.uid == mutation.uid or any(same(value_of(live, m.path), m.after) for m in marks):
-        return Restore(mutation.ref, delete=True, unsettled=unsettled)
+        return Restore(mutation.ref, delete=True)
     conflict = ObjectConflict.of(mutation.ref, mutation.uid, live)
-    return Restore(mutation.ref, conflicts=(conflict,), unsettled=unsettled)
+    return Restore(mutation.ref, conflicts=(conflict,))
 
 
 def _undo_deletion(live: Manifest | None, mutation: Mutation, before: Manifest) -> Restore:
-    unsettled = mutation.state == "intent"
     if live is None:
         fresh = {key: value for key, value in before.raw.items() if key != "status"}
         fresh["metadata"] = {key: value for key, value in before.metadata.items() if key in _KEPT}
-        return Restore(mutation.ref, recreate=Manifest.of(fresh), unsettled=unsettled)
+        return Restore(mutation.ref, recreate=Manifest.of(fresh))
     # Not deleted yet, or back again: by this run under another uid, or by somebody else.
     found = [(write, value_of(live, write.path)) for write in mutation.writes]
     return Restore(
@@ -251,7 +227,6 @@ def _undo_deletion(live: Manifest | None, mutation: Mutation, before: Manifest) 
             for write, value in found
             if not same(value, write.before)
         ),
-        unsettled=unsettled,
     )
 
 
@@ -268,7 +243,6 @@ def _joined(newer: Restore, older: Restore, mutation: Mutation) -> Restore:
         conflicts=(*conflicts, *(c for c in older.conflicts if c.path not in known)),
         delete=newer.delete or older.delete,
         recreate=None if older.patched or older.delete else older.recreate or newer.recreate,
-        unsettled=newer.unsettled or older.unsettled,
     )
 
 

@@ -46,7 +46,7 @@ class Cluster(MemoryCluster):
     def __init__(self) -> None:
         super().__init__(deployment("a"), config("1"))
         self.writes: list[str] = []
-        self.dies_at, self.arrives = -1, False
+        self.dies_at, self.arrives, self.crashes = -1, False, True
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         return await self._noted("create", manifest.ref, super().create(manifest, dry_run=dry_run))
@@ -59,7 +59,7 @@ class Cluster(MemoryCluster):
 
     async def _noted(self, verb: str, ref: ObjectRef, call: Any) -> Any:
         self.writes.append(f"{verb} {ref.kind}/{ref.name if ref.kind != 'Secret' else 'journal'}")
-        dies = len(self.writes) - 1 == self.dies_at
+        dies = self.crashes and len(self.writes) - 1 == self.dies_at
         if dies and not self.arrives:
             call.close()
             raise Crash
@@ -148,6 +148,49 @@ async def test_a_worker_that_dies_at_any_write_goes_on_at_the_retry_or_goes_back
         if (await written(cluster)).journal.moved:
             await back(cluster)
         assert await values(cluster) == ("a:1", "1", None)
+
+
+class Forgetful(Cluster):
+    """The answer to one write is lost: the client sends it again, and finds its own write in the way."""
+
+    async def _noted(self, verb: str, ref: ObjectRef, call: Any) -> Any:
+        answer = await super()._noted(verb, ref, call)
+        if len(self.writes) - 1 == self.dies_at and verb != "delete":
+            raise Conflict(f"{ref} has moved on", 409)
+        return answer
+
+
+@pytest.mark.parametrize("at", range(5))
+async def test_a_write_whose_answer_was_lost_is_found_as_made(at: int) -> None:
+    cluster = Forgetful()
+    cluster.dies_at = at
+    cluster.crashes = False
+    assert await move(cluster) == 2
+    assert await values(cluster) == ("a:2", "2", "9")
+    journal = (await written(cluster)).journal
+    assert {m.state for m in journal.mutations} == {"done"}
+
+
+async def test_of_two_tries_one_alone_gets_its_intent_into_the_journal() -> None:
+    class Rival(MemoryCluster):
+        async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+            if manifest.kind == "Secret" and "fence" not in self.__dict__:
+                self.fence = True
+                await promote(
+                    self,
+                    JournalStore(self, "interlock"),
+                    RUN,
+                    CHANGE,
+                    transitions=1,
+                    try_number=2,
+                    now=lambda: NOW,
+                )
+            return await super().create(manifest, dry_run=dry_run)
+
+    cluster = Rival(deployment("a"), config("1"))
+    with pytest.raises(Refused, match="written by somebody else in between"):
+        await move(cluster)
+    assert await values(cluster) == ("a:2", "2", "9")
 
 
 async def test_a_late_worker_is_refused_by_every_object_that_a_rollback_touched() -> None:

@@ -36,10 +36,7 @@ check: $(READY) ## Format, lint, types, import contracts, unit and DAG tests (un
 
 test: $(READY) ## The whole suite, in a sandbox of its own
 	$(BIN)/pytest -q -n 2 -m "not sandbox" tests
-	$(BIN)/pytest -m sandbox tests/integration
-
-faults: $(READY) ## Kill, cut off and contradict trains in a sandbox of its own (long)
-	$(BIN)/pytest -m sandbox tests/faults
+	$(BIN)/pytest -m sandbox tests
 
 bench: $(READY) ## Measure trains of 3 to 200 services into docs/benchmarks.md, in a sandbox of its own (BENCH="--sizes 3,12")
 	PYTHONPATH=. $(BIN)/python -m benchmarks --results benchmarks/results/latest.json --markdown docs/benchmarks.md $(BENCH)

@@ -1,24 +1,17 @@
 """The Kubernetes API, as far as Interlock needs it: JSON objects in, JSON objects out.
 
 One asynchronous client serves both sides: a worker calls it within `asyncio.run`, a trigger awaits it.
-lightkube reads kubeconfigs and brings the authentication (tokens, client certificates, exec plugins);
-everything beyond that is plain HTTP as the API conventions describe it.
-
-Its errors are in `interlock.clients.kubernetes_api`.
+How it reaches the API server is in `interlock.clients.kubernetes_connection`, its errors are in
+`interlock.clients.kubernetes_api`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
-import httpx2
-from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 
 from interlock.clients.kubeconfig import KubernetesSettings
@@ -29,10 +22,10 @@ from interlock.clients.kubernetes_api import (
     KubernetesError,
     NotFound,
     Unreachable,
-    error_of,
     path_of,
     resource_path,
 )
+from interlock.clients.kubernetes_connection import ApiConnection
 from interlock.manifest import FIELD_MANAGER, Manifest, ObjectRef
 
 __all__ = [
@@ -46,9 +39,9 @@ __all__ = [
     "WatchEvent",
 ]
 
-# One line a request is noise in a task's log.
-logging.getLogger("httpx2").setLevel(logging.WARNING)
-_STARTING_SECONDS = 5.0
+SILENCE_SECONDS = 90.0
+"""A watch's bookmark comes each minute at the latest: a connection that is silent for longer is dead."""
+
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -61,15 +54,13 @@ class WatchEvent:
     object: Manifest
 
 
-class KubernetesClient:
+class KubernetesClient(ApiConnection):
     """An asynchronous client for one API server and one identity.
 
     Args:
         config: a kubeconfig, as read by lightkube.
         context: the kubeconfig's context; None means its current one.
-        patience: seconds for which a request that got no answer, 429 or 5xx is repeated. Every write of
-            ours carries a uid and a resourceVersion or a name that must be new, so a repeat after a lost
-            answer never acts twice: it ends in `Conflict`, and the caller reads again.
+        patience: seconds for which a request is repeated, as `ApiConnection` says.
         dry_run: let the API server check each create and change, admission included, and keep none.
     """
 
@@ -81,36 +72,19 @@ class KubernetesClient:
         *,
         dry_run: bool = False,
     ) -> None:
-        self._config = config
-        self._context = context
-        self._patience = patience
+        super().__init__(config, context, patience)
         self._manager = _MANAGER | ({"dryRun": "All"} if dry_run else {})
-        self._http: httpx2.AsyncClient | None = None
 
     @classmethod
     def of(cls, settings: KubernetesSettings, *, dry_run: bool = False) -> Self:
         """A client from plain settings."""
         return cls(settings.kubeconfig(), settings.context, dry_run=dry_run)
 
-    async def __aenter__(self) -> Self:
-        single = self._config.get(self._context)
-        if single is None:
-            raise KubernetesError("the kubeconfig names no current context")
-        timeout = httpx2.Timeout(10.0, connect=3.0)
-        self._http = AsyncClient(single, ConnectionParams(timeout=timeout, trust_env=False))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._http is not None:
-            await self._http.aclose()
-
     async def get(self, ref: ObjectRef, *, metadata: bool = False) -> Manifest | None:
         """The object, or its metadata alone; None where there is none."""
         headers = {"Accept": _METADATA_ONLY} if metadata else {}
         try:
-            found = await self._json("GET", path_of(ref), headers=headers)
+            found = await self.json("GET", path_of(ref), headers=headers)
         except NotFound:
             return None
         return Manifest.of({**found, "apiVersion": ref.api_version, "kind": ref.kind})
@@ -142,7 +116,7 @@ class KubernetesClient:
             labels: a label selector.
             metadata: read the objects' metadata alone.
         """
-        body = await self._json(
+        body = await self.json(
             "GET",
             resource_path(api_version, kind, namespace),
             params={"labelSelector": labels} if labels else {},
@@ -156,12 +130,12 @@ class KubernetesClient:
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """The object as created, or as it would be; Conflict where the name is taken."""
         path = resource_path(manifest.api_version, manifest.kind, manifest.namespace)
-        return Manifest.of(await self._json("POST", path, body=manifest.raw, params=self._params(dry_run)))
+        return Manifest.of(await self.json("POST", path, body=manifest.raw, params=self._params(dry_run)))
 
     async def replace(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """The object as replaced, or as it would be; Conflict if its resourceVersion isn't the live one."""
         path = path_of(manifest.ref)
-        return Manifest.of(await self._json("PUT", path, body=manifest.raw, params=self._params(dry_run)))
+        return Manifest.of(await self.json("PUT", path, body=manifest.raw, params=self._params(dry_run)))
 
     def _params(self, dry_run: bool) -> dict[str, str]:
         # Somebody reads this dry run's answer: a field that the API doesn't know is an error, not dropped.
@@ -170,7 +144,7 @@ class KubernetesClient:
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Server-side apply with our field manager; its uid and resourceVersion are preconditions."""
         return Manifest.of(
-            await self._json(
+            await self.json(
                 "PATCH",
                 path_of(manifest.ref),
                 body=manifest.raw,
@@ -182,7 +156,7 @@ class KubernetesClient:
     async def merge(self, ref: ObjectRef, patch: Mapping[str, Any]) -> Manifest:
         """The object after a JSON merge patch (RFC 7386)."""
         return Manifest.of(
-            await self._json(
+            await self.json(
                 "PATCH",
                 path_of(ref),
                 body=patch,
@@ -199,7 +173,7 @@ class KubernetesClient:
         conditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": conditions}
         try:
-            await self._json("DELETE", path_of(ref), body=body)
+            await self.json("DELETE", path_of(ref), body=body)
         except NotFound:
             return
 
@@ -210,7 +184,7 @@ class KubernetesClient:
         params = {"container": container, "tailLines": str(lines)}
         if previous:
             params["previous"] = "true"
-        response = await self._send("GET", resource_path("v1", "Pod", namespace, pod) + "/log", params=params)
+        response = await self.send("GET", resource_path("v1", "Pod", namespace, pod) + "/log", params=params)
         return response.text
 
     async def allowed(self, namespace: str, verb: str, group: str, resource: str) -> bool:
@@ -224,12 +198,12 @@ class KubernetesClient:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = await self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+        answer = await self.json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
         return bool(answer["status"].get("allowed"))
 
     async def version(self) -> str:
         """The API server's version, such as "v1.34.4"."""
-        return str((await self._json("GET", "/version"))["gitVersion"])
+        return str((await self.json("GET", "/version"))["gitVersion"])
 
     async def watch(
         self,
@@ -250,18 +224,10 @@ class KubernetesClient:
         }
         if labels:
             params["labelSelector"] = labels
-        # A bookmark comes each minute at the latest: a silent connection is a dead one.
-        timeout = httpx2.Timeout(10.0, read=90.0, connect=3.0)
         headers = {"Accept": _METADATA_ONLY} if metadata else {}
         path = resource_path(api_version, kind, namespace)
-        assert self._http is not None
-        async with self._http.stream(
-            "GET", path, params=params, headers=headers, timeout=timeout
-        ) as response:
-            if response.status_code >= 400:
-                await response.aread()
-                raise error_of("GET", path, response)
-            async for line in response.aiter_lines():
+        async with self.lines(path, params=params, headers=headers, silence=SILENCE_SECONDS) as lines:
+            async for line in lines:
                 if not line:
                     continue
                 event = json.loads(line)
@@ -272,60 +238,6 @@ class KubernetesClient:
                 yield WatchEvent(
                     event["type"], Manifest.of({**event["object"], "apiVersion": api_version, "kind": kind})
                 )
-
-    async def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        response = await self._send(method, path, body=body, params=params, headers=headers)
-        answer = response.json()
-        if not isinstance(answer, dict):
-            raise KubernetesError(f"{method} {path}: expected a JSON object, got {type(answer).__name__}")
-        return answer
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx2.Response:
-        assert self._http is not None, "use the client within `async with`"
-        content = json.dumps(body) if body is not None else None
-        send = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        pause = 0.1
-        while True:
-            patience = self._patience
-            try:
-                response = await self._http.request(
-                    method, path, content=content, params=dict(params or {}), headers=send
-                )
-            except httpx2.TransportError as error:
-                problem: KubernetesError = Unreachable(
-                    f"{method} {path}: no answer from the Kubernetes API ({error})"
-                )
-            else:
-                if response.status_code < 400:
-                    return response
-                problem = error_of(method, path, response)
-                # An API server that has just started refuses what its RBAC hasn't read yet.
-                if response.status_code in (401, 403):
-                    patience = min(_STARTING_SECONDS, self._patience)
-                elif response.status_code != 429 and response.status_code < 500:
-                    raise problem
-            if loop.time() + pause > began + patience:
-                raise problem
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
 
 
 _MANAGER = {"fieldManager": FIELD_MANAGER}

@@ -47,7 +47,9 @@ class ApiConnection:
         if single is None:
             raise KubernetesError("the kubeconfig names no current context")
         timeout = httpx2.Timeout(10.0, connect=3.0)
-        self._http = AsyncClient(single, ConnectionParams(timeout=timeout, trust_env=False))
+        # It reads certificates and fills a trust store, for up to 0.3 s: not in a triggerer's loop.
+        parameters = ConnectionParams(timeout=timeout, trust_env=False)
+        self._http = await asyncio.to_thread(AsyncClient, single, parameters)
         return self
 
     async def __aexit__(

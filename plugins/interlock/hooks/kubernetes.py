@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -38,13 +39,12 @@ class InterlockKubernetesHook(BaseHook):
         return _client(self.get_connection(self.kubernetes_conn_id))
 
     async def get_conn_async(self) -> KubernetesClient:
-        """The client, for a trigger."""
-        return _client(await self.aget_connection(self.kubernetes_conn_id))
+        """The client, for a trigger; its kubeconfig is read outside the loop."""
+        connection = await self.aget_connection(self.kubernetes_conn_id)
+        return await asyncio.to_thread(_client, connection)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the API server for its version."""
-        import asyncio
-
         from interlock.clients.kubernetes import KubernetesError
 
         async def version() -> str:

@@ -3,172 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from itertools import pairwise
 
 import pytest
 
 from interlock.clients import watch
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes import KubernetesClient
-from interlock.clients.watch import Scope, View, shared
+from interlock.clients.watch import Scope, View, ViewEnded, shared
+from tests.clients.watched_pods import WatchedPods, pod, serving
 
 SCOPE = Scope("test", "v1", "Pod", "payments")
 SECONDS = 10.0
 
 
-def pod(name: str, version: int) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "payments", "resourceVersion": str(version)}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-
-
-class Cluster:
-    """Pods under a resourceVersion, and how the watches on them behave.
-
-    Attributes:
-        version: the newest resourceVersion.
-        oldest: watches from an older one get 410.
-        forbidden: whether watches get 403.
-        away: whether nothing but 503 is answered.
-        asked: what was asked for: `list`, or `watch` with its resourceVersion.
-    """
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition(threading.RLock())
-        self.version = 1
-        self.oldest = 0
-        self.forbidden = self.away = self.closing = False
-        self.asked: list[str] = []
-        self._pods: dict[str, dict[str, Any]] = {}
-        self._events: list[tuple[int, dict[str, Any]]] = []
-        self._dropped = 0
-
-    def put(self, name: str) -> None:
-        with self.changed:
-            self.version += 1
-            kind = "MODIFIED" if name in self._pods else "ADDED"
-            self._pods[name] = pod(name, self.version)
-            self._events.append((self.version, {"type": kind, "object": self._pods[name]}))
-            self.changed.notify_all()
-
-    def delete(self, name: str) -> None:
-        with self.changed:
-            self.version += 1
-            del self._pods[name]
-            self._events.append((self.version, {"type": "DELETED", "object": pod(name, self.version)}))
-            self.changed.notify_all()
-
-    def drop_watches(self) -> None:
-        """Cut the connections of all watches, in the middle of their answer."""
-        with self.changed:
-            self._dropped += 1
-            self.changed.notify_all()
-
-    def forget(self) -> None:
-        """Compact: watches from versions until now end with 410, those under way, too."""
-        with self.changed:
-            self.version += 1
-            self.oldest = self.version
-            self.changed.notify_all()
-
-    def list(self) -> dict[str, Any]:
-        with self.changed:
-            self.asked.append("list")
-            return {"metadata": {"resourceVersion": str(self.version)}, "items": list(self._pods.values())}
-
-    def watching(self, since: int) -> Iterator[dict[str, Any] | None]:
-        """The events since a version; None cuts the connection."""
-        dropped = self._dropped
-        with self.changed:
-            self.asked.append(f"watch {since}")
-            self.changed.notify_all()
-        while True:
-            with self.changed:
-                if since < self.oldest:
-                    status = {"kind": "Status", "code": 410, "message": "too old resource version"}
-                    due = [(since, {"type": "ERROR", "object": status})]
-                else:
-                    due = [(version, event) for version, event in self._events if version > since]
-                if not due:
-                    if self._dropped > dropped or self.closing:
-                        break
-                    self.changed.wait(1)
-                    continue
-            for version, event in due:
-                since = version
-                yield event
-                if event["type"] == "ERROR":
-                    return
-        yield None
-
-
-def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            query = parse_qs(urlsplit(self.path).query)
-            if cluster.away:
-                self._answer(503, {"message": "away"})
-            elif "watch" not in query:
-                self._answer(200, cluster.list())
-            elif cluster.forbidden:
-                self._answer(403, {"message": "pods is forbidden: cannot watch", "reason": "Forbidden"})
-            else:
-                self._watch(int(query["resourceVersion"][0]))
-
-        def _watch(self, since: int) -> None:
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            self.wfile.flush()
-            for event in cluster.watching(since):
-                if event is None:
-                    # Without the last chunk, the client sees a connection that broke.
-                    self.close_connection = True
-                    return
-                line = json.dumps(event).encode() + b"\n"
-                self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
-                self.wfile.flush()
-            self.wfile.write(b"0\r\n\r\n")
-
-        def _answer(self, status: int, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    return Handler
+@pytest.fixture
+def cluster() -> WatchedPods:
+    return WatchedPods()
 
 
 @pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
-
-
-@pytest.fixture
-def address(cluster: Cluster) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(cluster))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    with cluster.changed:
-        cluster.closing = True
-        cluster.changed.notify_all()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def address(cluster: WatchedPods) -> Iterator[str]:
+    with serving(cluster) as address:
+        yield address
 
 
 @asynccontextmanager
@@ -198,14 +58,14 @@ async def until(met: Callable[[], bool]) -> None:
 async def woken(view: View, act: Callable[[], None], met: Callable[[], bool]) -> None:
     """Act, and wait by the view's event alone, as a trigger does."""
     changed = asyncio.Event()
-    with view.waking(changed, "service-"):
+    with view.waking(changed, "service-a", "service-b"):
         act()
         while not met():
             changed.clear()
             await asyncio.wait_for(changed.wait(), SECONDS)
 
 
-async def test_changes_arrive_and_wake_who_waits(cluster: Cluster, address: str) -> None:
+async def test_changes_arrive_and_wake_who_waits(cluster: WatchedPods, address: str) -> None:
     cluster.put("service-a-1")
     async with viewing(address) as view:
         assert list(view.objects) == ["service-a-1"]
@@ -214,7 +74,7 @@ async def test_changes_arrive_and_wake_who_waits(cluster: Cluster, address: str)
     assert cluster.asked.count("list") == 1
 
 
-async def test_a_dropped_watch_goes_on_where_it_was(cluster: Cluster, address: str) -> None:
+async def test_a_dropped_watch_goes_on_where_it_was(cluster: WatchedPods, address: str) -> None:
     async with viewing(address) as view:
         await woken(view, lambda: cluster.put("service-a-1"), lambda: "service-a-1" in view.objects)
         seen = f"watch {cluster.version}"
@@ -225,7 +85,7 @@ async def test_a_dropped_watch_goes_on_where_it_was(cluster: Cluster, address: s
 
 
 async def test_after_a_410_it_lists_anew_and_wakes_for_what_went_unseen(
-    cluster: Cluster, address: str
+    cluster: WatchedPods, address: str
 ) -> None:
     cluster.put("service-a-1")
     cluster.put("service-a-2")
@@ -246,7 +106,7 @@ async def test_after_a_410_it_lists_anew_and_wakes_for_what_went_unseen(
     assert cluster.asked.count("list") == 2
 
 
-async def test_while_the_server_is_away_it_keeps_trying(cluster: Cluster, address: str) -> None:
+async def test_while_the_server_is_away_it_keeps_trying(cluster: WatchedPods, address: str) -> None:
     async with viewing(address) as view:
         await until(lambda: any(asked.startswith("watch") for asked in cluster.asked))
         cluster.away = True
@@ -257,7 +117,7 @@ async def test_while_the_server_is_away_it_keeps_trying(cluster: Cluster, addres
 
 
 async def test_an_identity_that_may_not_watch_looks_every_so_often(
-    cluster: Cluster, address: str, monkeypatch: pytest.MonkeyPatch
+    cluster: WatchedPods, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.05)
     cluster.forbidden = True
@@ -266,16 +126,142 @@ async def test_an_identity_that_may_not_watch_looks_every_so_often(
     assert cluster.asked.count("list") >= 2
 
 
-@pytest.mark.skip(reason="a view now lingers after its last waiter; to be written anew")
-async def test_all_that_wait_for_a_scope_share_one_watch_and_the_last_one_ends_it(
-    cluster: Cluster, address: str
+async def test_all_that_wait_for_a_scope_share_one_watch_which_ends_after_the_last_of_them(
+    cluster: WatchedPods, address: str
 ) -> None:
     async with viewing(address) as one, viewing(address) as another:
         assert one is another
         await until(lambda: any(asked.startswith("watch") for asked in cluster.asked))
+    await until(lambda: one.ended)
     async with viewing(address) as later:
         assert later is not one
     assert cluster.asked.count("list") == 2
+    await until(lambda: later.ended)
+
+
+async def test_a_view_lingers_for_whoever_asks_soon(
+    cluster: WatchedPods, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LINGER_SECONDS", 2.0)
+    async with viewing(address) as one:
+        pass
+    async with viewing(address) as later:
+        assert later is one
+    await until(lambda: one.ended)
+    assert cluster.asked.count("list") == 1
+
+
+@pytest.mark.parametrize("how", ["each watch ends at once", "each watch is too old"])
+async def test_watches_that_bring_nothing_are_taken_up_ever_more_slowly(
+    cluster: WatchedPods, address: str, how: str
+) -> None:
+    if how == "each watch ends at once":
+        cluster.curt = True
+    else:
+        cluster.oldest = 1_000_000
+    async with viewing(address):
+        await until(lambda: len(cluster.watched) >= 5)
+    gaps = [after - before for before, after in pairwise(cluster.watched)]
+    least = [0.5 * watch.FIRST_PAUSE_SECONDS * 2**futile for futile in (1, 2, 3, 4)]
+    assert all(gap >= due for gap, due in zip(gaps, least, strict=False)), (gaps, least)
+
+
+async def test_a_watch_that_brought_something_is_taken_up_soon(
+    cluster: WatchedPods, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    futile: list[int] = []
+    monkeypatch.setattr(watch, "pause", lambda count: futile.append(count) or 0.01)
+    cluster.curt = True
+    async with viewing(address) as view:
+        await until(lambda: len(futile) >= 3)
+        cluster.curt = False
+        await woken(view, lambda: cluster.put("service-a-1"), lambda: "service-a-1" in view.objects)
+        cluster.drop_watches()
+        await until(lambda: futile[-1] == 0)
+    assert futile[:3] == [1, 2, 3]
+
+
+def test_pauses_grow_to_a_limit_and_no_two_views_keep_step() -> None:
+    many = [watch.pause(3) for _ in range(50)]
+    assert all(0.4 <= one <= 0.8 for one in many)
+    assert len(set(many)) > 1
+    assert all(2.5 <= watch.pause(futile) <= 5.0 for futile in (6, 10, 10_000))
+
+
+async def test_a_view_that_died_says_so_to_all_who_wait_and_shows_nothing_old(
+    cluster: WatchedPods, address: str
+) -> None:
+    cluster.put("service-a-1")
+    async with viewing(address) as view, viewing(address) as same:
+        one, another = asyncio.Event(), asyncio.Event()
+        with view.waking(one, "service-a"), same.waking(another, "service-z"):
+            cluster.garble()
+            await asyncio.wait_for(asyncio.gather(one.wait(), another.wait()), SECONDS)
+        for look in (lambda: view.objects, lambda: view.group("service-a"), lambda: view.client):
+            with pytest.raises(ViewEnded, match="watch of Pod in namespace payments has ended: KeyError"):
+                look()
+        with cluster.changed:
+            cluster._events.clear()
+        async with viewing(address) as anew:
+            assert list(anew.objects) == ["service-a-1"]
+            await until(lambda: len(cluster.watched) >= 2)
+
+
+async def test_a_client_that_cannot_be_made_is_told_to_all_who_wait() -> None:
+    async def connect() -> KubernetesClient:
+        raise LookupError("no connection `k`")
+
+    async def wait() -> None:
+        async with shared(SCOPE, connect):
+            pytest.fail("there is nothing to see")
+
+    ends = await asyncio.gather(wait(), wait(), return_exceptions=True)
+    assert [str(end) for end in ends] == [
+        "the watch of Pod in namespace payments has ended: LookupError: no connection `k`"
+    ] * 2
+
+
+async def test_a_change_wakes_those_alone_who_wait_for_its_workload(
+    cluster: WatchedPods, address: str
+) -> None:
+    concerned, namesake, stranger = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    async with viewing(address) as view:
+        with (
+            view.waking(concerned, "service-a"),
+            view.waking(namesake, "service"),
+            view.waking(stranger, "service-a-b"),
+        ):
+            cluster.put("service-a-1")
+            await asyncio.wait_for(concerned.wait(), SECONDS)
+            assert not namesake.is_set()
+            assert not stranger.is_set()
+            cluster.put("service-a-b-1")
+            await asyncio.wait_for(stranger.wait(), SECONDS)
+            assert not namesake.is_set()
+        assert [pod.name for pod in view.group("service-a")] == ["service-a-1"]
+        cluster.delete("service-a-1")
+        await until(lambda: view.group("service-a") == [])
+
+
+async def test_after_a_list_those_alone_are_woken_whose_objects_changed(
+    cluster: WatchedPods, address: str
+) -> None:
+    cluster.put("service-a-1")
+    cluster.put("service-b-1")
+    unchanged, gone = asyncio.Event(), asyncio.Event()
+    async with viewing(address) as view:
+        await until(lambda: bool(cluster.watched))
+
+        def compacted() -> None:
+            with cluster.changed:
+                cluster._events.clear()
+                del cluster._pods["service-b-1"]
+                cluster.forget()
+
+        with view.waking(unchanged, "service-a"), view.waking(gone, "service-b"):
+            compacted()
+            await asyncio.wait_for(gone.wait(), SECONDS)
+            assert not unchanged.is_set()
 
 
 @pytest.fixture(autouse=True)

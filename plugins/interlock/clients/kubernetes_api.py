@@ -12,9 +12,12 @@ Errors:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx2
 
-from interlock.manifest import ObjectRef
+from interlock.manifest import Manifest, ObjectRef
+from interlock.trains.view import mapping, maps, text
 
 
 class KubernetesError(Exception):
@@ -73,6 +76,30 @@ def resource_path(api_version: str, kind: str, namespace: str | None, name: str 
 def path_of(ref: ObjectRef) -> str:
     """The path of an object."""
     return resource_path(ref.api_version, ref.kind, ref.namespace, ref.name)
+
+
+def workload_of(pod: Manifest) -> str:
+    """The name of the workload whose pod it is, by its controller; its own name if it has none.
+
+    A Deployment names its ReplicaSets <its name>-<the pods' pod-template-hash>.
+    """
+    for owner in maps(pod.raw, "metadata", "ownerReferences"):
+        if owner.get("controller") is True:
+            name = text(owner, "name")
+            hashed = pod.labels.get("pod-template-hash")
+            return name.removesuffix(f"-{hashed}") if hashed and owner.get("kind") == "ReplicaSet" else name
+    return pod.name
+
+
+def selector_of(selector: Mapping[str, object]) -> str:
+    """A LabelSelector as the text that a list takes; what it selects is the same."""
+    parts = [f"{key}={value}" for key, value in mapping(selector, "matchLabels").items()]
+    for expression in maps(selector, "matchExpressions"):
+        key, found = text(expression, "key"), expression.get("values")
+        values = ",".join(map(str, found)) if isinstance(found, list) else ""
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
+        parts.append(forms.get(text(expression, "operator"), key))
+    return ",".join(parts)
 
 
 def error_of(method: str, path: str, response: httpx2.Response) -> KubernetesError:

@@ -2,8 +2,9 @@
 
 `shared(…)` gives every waiter of an event loop the same `View`. It lists, then watches from the list's
 resourceVersion; a dropped watch is taken up again where it was, after a 410 it lists anew, and while the API
-server is away it keeps trying. Waiters look at the view first and then wait for its next change, so nothing
-is missed between the reading and the watching.
+server is away it keeps trying, ever more slowly. Waiters look at the view first and then wait for its next
+change, so nothing is missed between the reading and the watching. What a view shows may be old while the API
+server is away; a view that ended shows nothing: it raises `ViewEnded` in all its waiters.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx2
 
 from interlock.clients.kubernetes import Forbidden, Gone, KubernetesClient, KubernetesError
+from interlock.clients.kubernetes_api import workload_of
 from interlock.manifest import Manifest
 
 Connect = Callable[[], Awaitable[KubernetesClient]]
@@ -25,6 +29,9 @@ log = logging.getLogger(__name__)
 LINGER_SECONDS = 60.0
 POLL_SECONDS = 2.0
 """How often a view is listed where the identity may list, but not watch."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
+STEADY_SECONDS = 5.0
+"""A watch that lasts for so long is no futile one, even if it brought no news."""
 
 
 @dataclass(frozen=True)
@@ -45,105 +52,210 @@ class Scope:
     metadata: bool = False
 
 
+class ViewEnded(Exception):
+    """A view follows nothing any more, so it says nothing of what is; the message says why."""
+
+
 class View:
-    """The live objects of a scope."""
+    """The live objects of a scope, found by name and by group.
+
+    A pod's group is the workload that it belongs to, any other object's is its own name. A change wakes those
+    alone who wait for its group, so that it costs the same however many wait.
+    """
 
     def __init__(self, scope: Scope, connect: Connect) -> None:
         self.scope = scope
         self.waiters = 0
-        self.objects: dict[str, Manifest] = {}
+        self._objects: dict[str, Manifest] = {}
+        self._groups: dict[str, dict[str, Manifest]] = {}
         self._connect = connect
+        self._client: KubernetesClient | None = None
+        self._version = ""
+        self._news = False
+        self._watching_since: float | None = None
         self._synced = asyncio.Event()
-        self._waking: set[tuple[asyncio.Event, str]] = set()
+        self._waking: dict[str, set[asyncio.Event]] = {}
         self._task = asyncio.create_task(self._follow(), name=f"watch {scope.kind} {scope.namespace}")
+        self._task.add_done_callback(self._tell)
 
     async def synced(self) -> None:
-        """Wait until the view has been filled once; raises what kept the client from being made."""
+        """Wait until the view has been filled once.
+
+        Raises:
+            ViewEnded: it won't be: its client could not be made, say.
+        """
         filled = asyncio.ensure_future(self._synced.wait())
         try:
             await asyncio.wait({filled, self._task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             filled.cancel()
-        if self._task.done():
-            self._task.result()
+        self.check()
+
+    @property
+    def objects(self) -> Mapping[str, Manifest]:
+        """The objects by name.
+
+        Raises:
+            ViewEnded: they may be as they were long ago.
+        """
+        self.check()
+        return self._objects
+
+    def group(self, name: str) -> list[Manifest]:
+        """The objects of a group.
+
+        Raises:
+            ViewEnded: they may be as they were long ago.
+        """
+        self.check()
+        return list(self._groups.get(name, {}).values())
+
+    @property
+    def client(self) -> KubernetesClient:
+        """The client that the view follows with, for a direct look; it is closed when the view ends.
+
+        Raises:
+            ViewEnded: it is closed.
+        """
+        self.check()
+        assert self._client is not None, "a view has a client once it is filled"
+        return self._client
 
     @contextlib.contextmanager
-    def waking(self, event: asyncio.Event, prefix: str) -> Iterator[None]:
-        """Set the event whenever an object whose name starts with `prefix` changes."""
-        key = (event, prefix)
-        self._waking.add(key)
+    def waking(self, event: asyncio.Event, *groups: str) -> Iterator[None]:
+        """Set the event whenever an object of one of these groups changes, and when the view ends."""
+        for group in groups:
+            self._waking.setdefault(group, set()).add(event)
         try:
             yield
         finally:
-            self._waking.discard(key)
+            for group in groups:
+                events = self._waking.get(group, set())
+                events.discard(event)
+                if not events:
+                    self._waking.pop(group, None)
 
     @property
     def ended(self) -> bool:
-        """Whether the view follows nothing any more: its client could not be made."""
+        """Whether the view follows nothing any more."""
         return self._task.done()
 
     def close(self) -> None:
         """End the watch."""
         self._task.cancel()
 
-    def _touch(self, name: str) -> None:
-        for event, prefix in self._waking:
-            if name.startswith(prefix):
+    def check(self) -> None:
+        """Raise ViewEnded if the view follows nothing any more."""
+        if not self._task.done():
+            return
+        error = None if self._task.cancelled() else self._task.exception()
+        why = f"{type(error).__name__}: {error}" if error is not None else "it was closed"
+        where = f"namespace {self.scope.namespace}" if self.scope.namespace else "all namespaces"
+        raise ViewEnded(f"the watch of {self.scope.kind} in {where} has ended: {why}") from error
+
+    def _tell(self, task: asyncio.Task[None]) -> None:
+        """Wake all: each finds that the view has ended, instead of waiting for what never comes."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the watch of %s in %s ended", self.scope.kind, self.scope.namespace, exc_info=error)
+        for events in self._waking.values():
+            for event in events:
+                event.set()
+
+    def _touch(self, groups: Iterable[str]) -> None:
+        for group in groups:
+            for event in self._waking.get(group, ()):
                 event.set()
 
     async def _follow(self) -> None:
-        pause = 0.1
-        async with await self._connect() as client:
+        connected = await self._connect()
+        async with connected as self._client:
+            futile = 0
             while True:
+                self._news, self._watching_since = False, None
                 try:
-                    version = await self._list(client)
-                    pause = 0.1
-                    await self._watch(client, version)
+                    await self._list_and_watch(self._client)
                 except Gone:
                     log.info("watch of %s: resourceVersion too old, listing again", self.scope.kind)
+                    self._version = ""
                 except Forbidden as error:
                     log.warning("%s; looking every %s s instead", error, POLL_SECONDS)
+                    self._version = ""
                     await asyncio.sleep(POLL_SECONDS)
-                except (KubernetesError, httpx2.TransportError, ValueError) as error:
-                    log.info("watch of %s: %s; again in %.1f s", self.scope.kind, error, pause)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, 5.0)
+                    continue
+                except httpx2.TransportError as error:
+                    log.info("watch of %s dropped (%s): taking it up again", self.scope.kind, error)
+                except (KubernetesError, ValueError) as error:
+                    log.info("watch of %s: %s", self.scope.kind, error)
+                    self._version = ""
+                since = self._watching_since
+                steady = since is not None and time.monotonic() - since >= STEADY_SECONDS
+                futile = 0 if steady or self._news else futile + 1
+                await asyncio.sleep(pause(futile))
 
-    async def _list(self, client: KubernetesClient) -> str:
+    async def _list_and_watch(self, client: KubernetesClient) -> None:
         scope = self.scope
-        items, version = await client.list(
-            scope.api_version, scope.kind, scope.namespace, labels=scope.labels, metadata=scope.metadata
-        )
-        before = self.objects
-        self.objects = {item.name: item for item in items}
+        if not self._version:
+            items, version = await client.list(
+                scope.api_version, scope.kind, scope.namespace, labels=scope.labels, metadata=scope.metadata
+            )
+            self._fill(items)
+            self._version = version
+        self._watching_since = time.monotonic()
+        async for event in client.watch(
+            scope.api_version,
+            scope.kind,
+            scope.namespace,
+            self._version,
+            labels=scope.labels,
+            metadata=scope.metadata,
+        ):
+            self._version = event.object.resource_version or self._version
+            if event.type == "BOOKMARK":
+                continue
+            self._news = True
+            self._touch(self._put(event.object.name, None if event.type == "DELETED" else event.object))
+
+    def _fill(self, items: Iterable[Manifest]) -> None:
+        found = {item.name: item for item in items}
+        touched: set[str] = set()
+        for name in self._objects.keys() | found.keys():
+            before, after = self._objects.get(name), found.get(name)
+            if before is None or after is None or before.resource_version != after.resource_version:
+                touched |= self._put(name, after)
         self._synced.set()
-        for name in before.keys() | self.objects.keys():
-            self._touch(name)
-        return version
+        self._touch(touched)
 
-    async def _watch(self, client: KubernetesClient, version: str) -> None:
-        scope = self.scope
-        while True:
-            try:
-                async for event in client.watch(
-                    scope.api_version,
-                    scope.kind,
-                    scope.namespace,
-                    version,
-                    labels=scope.labels,
-                    metadata=scope.metadata,
-                ):
-                    version = event.object.resource_version or version
-                    if event.type == "BOOKMARK":
-                        continue
-                    if event.type == "DELETED":
-                        self.objects.pop(event.object.name, None)
-                    else:
-                        self.objects[event.object.name] = event.object
-                    self._touch(event.object.name)
-            except httpx2.TransportError as error:
-                log.info("watch of %s dropped (%s): taking it up again", scope.kind, error)
-                await asyncio.sleep(0.1)
+    def _put(self, name: str, after: Manifest | None) -> set[str]:
+        """Keep an object as it is now, None for gone; the groups that it was in and is in."""
+        before = self._objects.pop(name, None)
+        touched = set()
+        if before is not None:
+            group = group_of(before)
+            touched.add(group)
+            members = self._groups[group]
+            del members[name]
+            if not members:
+                del self._groups[group]
+        if after is not None:
+            group = group_of(after)
+            touched.add(group)
+            self._objects[name] = after
+            self._groups.setdefault(group, {})[name] = after
+        return touched
+
+
+def group_of(item: Manifest) -> str:
+    """What an object is found under: a pod's workload, or its own name."""
+    return workload_of(item) if item.kind == "Pod" else item.name
+
+
+def pause(futile: int) -> float:
+    """Seconds until a watch is taken up again, with jitter, for not all shall come back at once.
+
+    Args:
+        futile: how many watches in a row ended soon and brought nothing.
+    """
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** min(futile, 16), LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
 
 
 _views: dict[tuple[int, Scope], View] = {}

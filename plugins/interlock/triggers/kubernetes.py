@@ -7,9 +7,9 @@ the triggerer (`TaskSuccessEvent`, `TaskFailedEvent`), never by resuming it in a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
@@ -17,8 +17,8 @@ from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent
 from interlock.evidence.redaction import redact_text
 from interlock.trains import waiting
 from interlock.trains.rollout import Done, Failed, failures, new_pods
-from interlock.trains.soak import Broken, Held, baseline
-from interlock.triggers.views import Views, Wait, watched
+from interlock.trains.soak import Broken, Held, Soak, baseline
+from interlock.triggers.views import Seen, Wait, watched
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient
@@ -26,75 +26,34 @@ if TYPE_CHECKING:
 
 LOG_LINES = 20
 MAX_LOGS = 3
+UNKNOWN = "How the workload is by now is not known; the triggerer's log has the cause"
+AGAIN_SECONDS = 1.0
+"""Between two direct looks, while the API server is away."""
 
 
 class _WorkloadTrigger(BaseTrigger):
     """What the waits for a workload have in common: the shared views, the line's stop flag, the logs.
 
-    :param kubernetes_conn_id: the connection.
-    :param namespace: of the workload.
-    :param kind: Deployment, StatefulSet or DaemonSet.
-    :param name: of the workload.
-    :param generation: the generation that our write gave it.
-    :param journal: name of the run's journal, whose stop flag ends the wait; None outside a train.
-    :param journal_namespace: where that journal is.
+    :param generation: the generation that our write gave the workload.
+    :param about: the fields of `Wait`: which workload, and which journal.
     """
 
-    def __init__(
-        self,
-        *,
-        kubernetes_conn_id: str,
-        namespace: str,
-        kind: str,
-        name: str,
-        generation: int,
-        journal: str | None = None,
-        journal_namespace: str | None = None,
-    ) -> None:
+    def __init__(self, *, generation: int, **about: Any) -> None:
         super().__init__()
-        self.kubernetes_conn_id = kubernetes_conn_id
-        self.namespace = namespace
-        self.kind = kind
-        self.name = name
         self.generation = generation
-        self.journal = journal
-        self.journal_namespace = journal_namespace
+        self.about = Wait(**about)
 
     def _arguments(self) -> dict[str, Any]:
-        return {
-            "kubernetes_conn_id": self.kubernetes_conn_id,
-            "namespace": self.namespace,
-            "kind": self.kind,
-            "name": self.name,
-            "generation": self.generation,
-            "journal": self.journal,
-            "journal_namespace": self.journal_namespace,
-        }
+        return {**self.about.arguments, "generation": self.generation}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and exactly the constructor's arguments."""
         return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments()
 
-    @property
-    def title(self) -> str:
-        """The workload as a person would name it."""
-        return f"{self.kind} {self.namespace}/{self.name}"
-
     async def _client(self) -> KubernetesClient:
         from interlock.hooks.kubernetes import InterlockKubernetesHook
 
-        return await InterlockKubernetesHook(self.kubernetes_conn_id).get_conn_async()
-
-    async def _open(self, stack: AsyncExitStack, changed: asyncio.Event) -> Views:
-        wait = Wait(
-            kubernetes_conn_id=self.kubernetes_conn_id,
-            namespace=self.namespace,
-            kind=self.kind,
-            name=self.name,
-            journal=self.journal,
-            journal_namespace=self.journal_namespace,
-        )
-        return await watched(wait, stack, changed)
+        return await InterlockKubernetesHook(self.about.kubernetes_conn_id).get_conn_async()
 
     async def _wait(self, changed: asyncio.Event, until: datetime) -> None:
         seconds = max(0.0, (until - datetime.now(UTC)).total_seconds())
@@ -104,19 +63,19 @@ class _WorkloadTrigger(BaseTrigger):
             return
 
     async def _stop_the_line(self, why: str) -> None:
-        if self.journal and self.journal_namespace:
+        if self.about.journal and self.about.journal_namespace:
             from interlock.clients.journal import JournalStore
 
             async with await self._client() as client:
-                await JournalStore(client, self.journal_namespace).stop(
-                    self.journal, by=self.name, why=why, now=datetime.now(UTC)
+                await JournalStore(client, self.about.journal_namespace).stop(
+                    self.about.journal, by=self.about.name, why=why, now=datetime.now(UTC)
                 )
 
     async def on_kill(self) -> None:
         """A person ended this wait: stop the line, so that the others end too and the train goes back."""
-        await self._stop_the_line(f"the wait for {self.title} was ended by a person")
+        await self._stop_the_line(f"the wait for {self.about.title} was ended by a person")
 
-    async def _show_logs(self, workload: Manifest | None, pods: list[Manifest]) -> None:
+    async def _show_logs(self, workload: Manifest | None, pods: Sequence[Manifest]) -> None:
         """Put what the new pods say of themselves into the task's log, and the failing ones' last log lines.
 
         A line that looks as if it holds a secret is withheld.
@@ -136,7 +95,7 @@ class _WorkloadTrigger(BaseTrigger):
             for pod, container, previous in shown[:MAX_LOGS]:
                 try:
                     text = await client.pod_log(
-                        self.namespace, pod, container, lines=LOG_LINES, previous=previous
+                        self.about.namespace, pod, container, lines=LOG_LINES, previous=previous
                     )
                 except KubernetesError as error:
                     self.log.info("pod %s, container %s: no log (%s)", pod, container, error)
@@ -165,56 +124,72 @@ class RolloutTrigger(_WorkloadTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch until the core says done or failed."""
+        from interlock.clients.watch import ViewEnded
+
+        try:
+            event = await self._ending()
+        except ViewEnded as ended:
+            said = f"{self.about.title}: {ended}. {UNKNOWN}"
+            self.log.error("%s", said)
+            if self.heed_stop:
+                await self._stop_the_line(said)
+            event = TaskFailedEvent(xcoms={"rollout": self._failed(said)})
+        yield event
+
+    def _failed(self, why: str) -> dict[str, Any]:
+        return {"failed": why, "failed_at": datetime.now(UTC).isoformat(), "generation": self.generation}
+
+    async def _ending(self) -> TriggerEvent:
         deadline = datetime.fromisoformat(self.deadline)
         changed = asyncio.Event()
         said = ""
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + 1.0):
-                    views = await self._open(stack, changed)
+                    views = await watched(self.about, stack, changed)
             except TimeoutError:
-                said = f"{self.title}: the Kubernetes API did not answer until the deadline"
+                said = f"{self.about.title}: the Kubernetes API did not answer until the deadline"
                 self.log.error("%s", said)
-                yield TaskFailedEvent(xcoms={"rollout": {"failed": said}})
-                return
+                return TaskFailedEvent(xcoms={"rollout": {"failed": said}})
             while True:
                 changed.clear()
                 now = datetime.now(UTC)
+                seen = views.seen
                 state = waiting.rollout(
-                    views.workload,
-                    views.pods,
-                    name=self.title,
+                    seen.workload,
+                    seen.pods,
+                    name=self.about.title,
                     generation=self.generation,
                     now=now,
                     deadline=deadline,
-                    stopped=views.stopped if self.heed_stop else None,
+                    stopped=seen.stopped if self.heed_stop else None,
                 )
                 if state.reason != said:
                     said = state.reason
                     self.log.info("%s", said)
                 if isinstance(state, Done):
-                    fresh = new_pods(views.workload, views.pods) if views.workload else ()
+                    fresh = new_pods(seen.workload, seen.pods) if seen.workload else ()
                     result = {
                         "ready_at": now.isoformat(),
                         "baseline": baseline(fresh),
                         "generation": self.generation,
                         "reason": said,
                     }
-                    break
+                    return TaskSuccessEvent(xcoms={"rollout": result})
                 if isinstance(state, Failed):
-                    if self.heed_stop and views.stopped is None:
+                    if self.heed_stop and seen.stopped is None:
                         await self._stop_the_line(said)
                     self.log.error("%s", said)
-                    await self._show_logs(views.workload, views.pods)
-                    failed = {"failed": said, "failed_at": now.isoformat(), "generation": self.generation}
-                    yield TaskFailedEvent(xcoms={"rollout": failed})
-                    return
+                    await self._show_logs(seen.workload, seen.pods)
+                    return TaskFailedEvent(xcoms={"rollout": self._failed(said)})
                 await self._wait(changed, deadline)
-        yield TaskSuccessEvent(xcoms={"rollout": result})
 
 
 class SoakTrigger(_WorkloadTrigger):
     """Waits until a release has held for its soak; ends the task.
+
+    It says that a release held only by what it has read directly at the end, never by a view alone: while
+    the API server is away, a view shows what was before.
 
     :param ready_at: when the rollout was seen complete, as RFC 3339.
     :param seconds: how long it must hold from then on.
@@ -230,6 +205,8 @@ class SoakTrigger(_WorkloadTrigger):
         self.restarts = restarts
         self.still: Callable[[Manifest | None], bool] = lambda _: True
         """Whether the workload is still what is to hold; given by whoever runs this wait as its own."""
+        self.look_around: Callable[[], Awaitable[None]] | None = None
+        """Reads again what `still` looks at besides the workload."""
 
     def _arguments(self) -> dict[str, Any]:
         more = {"ready_at": self.ready_at, "seconds": self.seconds, "restarts": self.restarts}
@@ -237,34 +214,64 @@ class SoakTrigger(_WorkloadTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch until the core says held or broken."""
+        from interlock.clients.watch import ViewEnded
+
+        try:
+            event = await self._ending()
+        except ViewEnded as ended:
+            said = f"{self.about.title}: {ended}. {UNKNOWN}"
+            self.log.error("%s", said)
+            await self._stop_the_line(said)
+            event = TaskFailedEvent(xcoms={"soak": {"failed": said}})
+        yield event
+
+    async def _ending(self) -> TriggerEvent:
+        from interlock.clients.kubernetes import KubernetesError
+
         changed = asyncio.Event()
+        said = ""
         async with AsyncExitStack() as stack:
-            views = await self._open(stack, changed)
+            views = await watched(self.about, stack, changed)
             while True:
                 changed.clear()
-                state = waiting.soak(
-                    views.workload,
-                    views.pods,
-                    name=self.title,
-                    generation=self.generation,
-                    ready_at=datetime.fromisoformat(self.ready_at),
-                    seconds=self.seconds,
-                    now=datetime.now(UTC),
-                    baseline=self.restarts,
-                    stopped=views.stopped,
-                )
-                if views.stopped is None and not self.still(views.workload):
-                    state = Broken(f"{self.title}: it was changed or taken back since it was promoted")
+                seen = views.seen
+                state = self._judge(seen)
                 if isinstance(state, Held):
-                    self.log.info("%s held for %g s", self.title, self.seconds)
-                    break
+                    try:
+                        if self.look_around is not None:
+                            await self.look_around()
+                        seen = await views.read()
+                    except KubernetesError as error:
+                        if str(error) != said:
+                            said = str(error)
+                            self.log.warning("%s: can't tell yet whether it held: %s", self.about.title, said)
+                        await self._wait(changed, datetime.now(UTC) + timedelta(seconds=AGAIN_SECONDS))
+                        continue
+                    state = self._judge(seen)
+                if isinstance(state, Held):
+                    self.log.info("%s held for %g s", self.about.title, self.seconds)
+                    result = {"held": self.seconds, "ready_at": self.ready_at}
+                    return TaskSuccessEvent(xcoms={"soak": result})
                 if isinstance(state, Broken):
-                    if views.stopped is None:
+                    if seen.stopped is None:
                         await self._stop_the_line(state.reason)
                     self.log.error("%s", state.reason)
-                    await self._show_logs(views.workload, views.pods)
-                    yield TaskFailedEvent(xcoms={"soak": {"failed": state.reason}})
-                    return
-                self.log.info("%s must hold until %s UTC", self.title, f"{state.until:%H:%M:%S}")
+                    await self._show_logs(seen.workload, seen.pods)
+                    return TaskFailedEvent(xcoms={"soak": {"failed": state.reason}})
+                self.log.info("%s must hold until %s UTC", self.about.title, f"{state.until:%H:%M:%S}")
                 await self._wait(changed, state.until)
-        yield TaskSuccessEvent(xcoms={"soak": {"held": self.seconds, "ready_at": self.ready_at}})
+
+    def _judge(self, seen: Seen) -> Soak:
+        if seen.stopped is None and not self.still(seen.workload):
+            return Broken(f"{self.about.title}: it was changed or taken back since it was promoted")
+        return waiting.soak(
+            seen.workload,
+            seen.pods,
+            name=self.about.title,
+            generation=self.generation,
+            ready_at=datetime.fromisoformat(self.ready_at),
+            seconds=self.seconds,
+            now=datetime.now(UTC),
+            baseline=self.restarts,
+            stopped=seen.stopped,
+        )

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+
+if TYPE_CHECKING:
+    from interlock.clients.kubernetes import KubernetesClient, KubernetesError
+    from interlock.operators.run import Run
+    from interlock.trains.lock import HeldBy
 
 AGAIN_SECONDS = 30.0
 """A look at the locks even without a change seen, in case a watch lags."""
@@ -40,41 +46,68 @@ class LockTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Try at each change of a lock."""
+        from interlock.clients.kubernetes import KubernetesError
+        from interlock.clients.watch import ViewEnded
+        from interlock.operators.run import Run
+
+        run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id)
+        try:
+            event = await self._ending(run)
+        except (AirflowFailException, KubernetesError, ViewEnded) as refused:
+            self.log.error("%s", refused)
+            event = TaskFailedEvent()
+        except asyncio.CancelledError:
+            # Giving them back here could take them from this run's next try, which finds them as its own.
+            self.log.warning(
+                "the wait was stopped: locks that %s holds by now stay its own; "
+                "its task `lock` finds them when it runs again, its `close` or the watchdog releases them",
+                run.holder,
+            )
+            raise
+        yield event
+
+    async def _ending(self, run: Run) -> TriggerEvent:
         from interlock.clients.locks import API, LABELS
         from interlock.clients.watch import Scope, shared
         from interlock.hooks.kubernetes import InterlockKubernetesHook
         from interlock.notifications.waits import LongWait
-        from interlock.operators.run import LOCKED_KEY, WAITED_KEY, Run, locked
-        from interlock.operators.train import lock_and_open
-        from interlock.trains.lock import HeldBy
+        from interlock.operators.run import LOCKED_KEY, WAITED_KEY, locked
+        from interlock.trains.lock import HeldBy, lease_name
 
-        run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id)
         where = run.environment
         connect = InterlockKubernetesHook(where.kubernetes).get_conn_async
         scope = Scope(where.kubernetes, *API, where.journal_namespace, labels=LABELS)
+        names = [lease_name(where.namespace, change.service) for change in run.needs_plan().changes]
         changed = asyncio.Event()
         said = ""
         wait = LongWait(self.dag_id, self.run_id, datetime.fromisoformat(self.since))
         async with shared(scope, connect) as leases, await connect() as client:
-            with leases.waking(changed, f"{where.namespace}."):
+            with leases.waking(changed, *names):
                 while True:
                     changed.clear()
-                    try:
-                        taken = await lock_and_open(run, client, datetime.now(UTC))
-                    except AirflowFailException as refused:
-                        self.log.error("%s", refused)
-                        yield TaskFailedEvent()
-                        return
-                    if not isinstance(taken, HeldBy):
+                    taken = await self._tried(run, client)
+                    if isinstance(taken, dict):
                         break
                     if str(taken) != said:
                         said = str(taken)
                         self.log.info("waiting: %s", said)
-                    await wait.look(said, datetime.now(UTC), self.log)
-                    try:
+                    if isinstance(taken, HeldBy):
+                        await wait.look(said, datetime.now(UTC), self.log)
+                    with suppress(TimeoutError):
                         await asyncio.wait_for(changed.wait(), AGAIN_SECONDS)
-                    except TimeoutError:
-                        continue
+                    leases.check()
         self.log.info("locked %s", ", ".join(f"{name} ({number})" for name, number in taken.items()))
         waited = wait.seconds(datetime.now(UTC))
-        yield TaskSuccessEvent(xcoms={LOCKED_KEY: locked(run.needs_plan(), taken), WAITED_KEY: waited})
+        return TaskSuccessEvent(xcoms={LOCKED_KEY: locked(run.needs_plan(), taken), WAITED_KEY: waited})
+
+    async def _tried(self, run: Run, client: KubernetesClient) -> dict[str, int] | HeldBy | KubernetesError:
+        """The locks; or who holds one of them; or, while the API server is away, what it lacks."""
+        from interlock.clients.kubernetes import Conflict, KubernetesError, Unreachable
+        from interlock.operators.train import lock_and_open
+
+        try:
+            return await lock_and_open(run, client, datetime.now(UTC))
+        except KubernetesError as error:
+            if isinstance(error, (Unreachable, Conflict)) or error.status == 429 or error.status >= 500:
+                return error
+            raise

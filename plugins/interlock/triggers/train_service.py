@@ -106,11 +106,18 @@ class PreflightTrigger(_ServiceTrigger):
         if not change.moves:
             self.log.info("%s is live already: nothing to do", self.service)
             return ""
+        from interlock.clients.watch import ViewEnded
+
         async with AsyncExitStack() as stack:
-            views = await watched(run.wait_for(self.service), stack, asyncio.Event())
-            if views.stopped is not None:
-                return f"the line was stopped: {views.stopped}"
-            live = {**await self._elsewhere(run, change), change.ref: views.workload}
+            try:
+                views = await watched(run.wait_for(self.service), stack, asyncio.Event())
+                elsewhere = await self._elsewhere(run, change)
+                seen = views.seen
+            except ViewEnded as ended:
+                return f"{self.service}: {ended}"
+            if seen.stopped is not None:
+                return f"the line was stopped: {seen.stopped}"
+            live = {**elsewhere, change.ref: seen.workload}
         found = differs(change, live)
         if not found:
             self.log.info("%s is as the plan saw it", self.service)
@@ -165,6 +172,11 @@ class VerifyTrigger(_ServiceTrigger):
             generation=rollout["generation"],
             **run.wait_for(self.service).arguments,
         )
+
+        async def look_around() -> None:
+            elsewhere.update(await self._elsewhere(run, change))
+
+        self._soak.look_around = look_around
         self._soak.still = lambda live: as_written(change, {**elsewhere, change.ref: live})
         async for event in self._soak.run():
             yield event

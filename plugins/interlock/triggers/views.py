@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from interlock.manifest import ObjectRef
 from interlock.trains.journal import stop_in
+from interlock.trains.kinds import WORKLOAD_API
 
 if TYPE_CHECKING:
     from interlock.clients.watch import View
@@ -16,19 +19,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wait:
-    """What a wait for a service watches; the arguments that triggers have in common."""
+    """What a wait for a workload watches; the arguments that triggers have in common.
+
+    Attributes:
+        kubernetes_conn_id: the connection.
+        namespace: of the workload.
+        kind: Deployment, StatefulSet or DaemonSet.
+        name: of the workload.
+        journal: name of the run's journal, whose stop flag ends the wait; None outside a train.
+        journal_namespace: where that journal is.
+    """
 
     kubernetes_conn_id: str
     namespace: str
     kind: str
     name: str
-    journal: str | None
-    journal_namespace: str | None
+    journal: str | None = None
+    journal_namespace: str | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
         """As keyword arguments."""
         return asdict(self)
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The workload."""
+        return ObjectRef(WORKLOAD_API, self.kind, self.namespace, self.name)
+
+    @property
+    def title(self) -> str:
+        """The workload as a person would name it."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a wait judges.
+
+    Attributes:
+        workload: the workload, None where it isn't there.
+        pods: the workload's pods.
+        stopped: why the line was stopped, None where it is clear.
+    """
+
+    workload: Manifest | None
+    pods: Sequence[Manifest]
+    stopped: str | None
 
 
 class Views:
@@ -41,40 +78,63 @@ class Views:
         self._heads = heads
 
     @property
-    def workload(self) -> Manifest | None:
-        """The workload, None where it isn't there."""
-        return self._workloads.objects.get(self._about.name)
+    def seen(self) -> Seen:
+        """What the shared views show. While the API server is away it may be old.
 
-    @property
-    def pods(self) -> list[Manifest]:
-        """The pods whose names begin with the workload's."""
-        prefix = f"{self._about.name}-"
-        return [pod for name, pod in self._pods.objects.items() if name.startswith(prefix)]
+        Raises:
+            ViewEnded: one of the views follows nothing any more.
+        """
+        about = self._about
+        head = self._heads.objects.get(about.journal or "") if self._heads else None
+        return Seen(self._workloads.objects.get(about.name), self._pods.group(about.name), _stopped(head))
 
-    @property
-    def stopped(self) -> str | None:
-        """Why the line was stopped, None where it is clear."""
-        head = self._heads.objects.get(self._about.journal or "") if self._heads else None
-        stop = stop_in(head) if head is not None else None
-        return f"{stop.why} (by {stop.by})" if stop is not None else None
+    async def read(self) -> Seen:
+        """What is there now, read directly.
+
+        Raises:
+            KubernetesError: the API server is away, or refuses.
+            ViewEnded: the views' client is closed.
+        """
+        from interlock.clients.kubernetes_api import selector_of
+
+        about = self._about
+        workload = await self._workloads.client.get(about.ref)
+        pods: Sequence[Manifest] = ()
+        if workload is not None:
+            labels = selector_of(workload.spec.get("selector") or {})
+            pods, _ = await self._pods.client.list("v1", "Pod", about.namespace, labels=labels)
+        head = None
+        if self._heads is not None:
+            ref = ObjectRef("v1", "Secret", about.journal_namespace or "", about.journal or "")
+            head = await self._heads.client.get(ref, metadata=True)
+        return Seen(workload, pods, _stopped(head))
+
+
+def _stopped(head: Manifest | None) -> str | None:
+    stop = stop_in(head) if head is not None else None
+    return f"{stop.why} (by {stop.by})" if stop is not None else None
 
 
 async def watched(about: Wait, stack: AsyncExitStack, changed: asyncio.Event) -> Views:
-    """The shared views of a workload, its pods and the run's head, filled; they set `changed`."""
+    """The shared views of a workload, its pods and the run's head, filled; they set `changed`.
+
+    Raises:
+        ViewEnded: one of them could not be filled: the connection is wrong, say.
+    """
     from interlock.clients.journal import HEADS
     from interlock.clients.watch import Scope, shared
     from interlock.hooks.kubernetes import InterlockKubernetesHook
 
     connect = InterlockKubernetesHook(about.kubernetes_conn_id).get_conn_async
 
-    async def view(api: str, kind: str, namespace: str, prefix: str, **more: Any) -> View:
+    async def view(api: str, kind: str, namespace: str, group: str, **more: Any) -> View:
         scope = Scope(about.kubernetes_conn_id, api, kind, namespace, **more)
         found = await stack.enter_async_context(shared(scope, connect))
-        stack.enter_context(found.waking(changed, prefix))
+        stack.enter_context(found.waking(changed, group))
         return found
 
-    workloads = await view("apps/v1", about.kind, about.namespace, about.name)
-    pods = await view("v1", "Pod", about.namespace, f"{about.name}-")
+    workloads = await view(WORKLOAD_API, about.kind, about.namespace, about.name)
+    pods = await view("v1", "Pod", about.namespace, about.name)
     heads = None
     if about.journal and about.journal_namespace:
         heads = await view(

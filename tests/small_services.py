@@ -13,9 +13,9 @@ PATIENCE_SECONDS = 120
 IMAGES = {"a": "service-a", "b": "service-b", "c": "service-c"}
 PROGRESS_SECONDS = {
     **{"north": 10, "east": 10, "south": 600, "west": 600, "guarded": 600, "pair": 600},
-    **{"shaken": 600, "hurried": 600},
+    **{"shaken": 600, "hurried": 600, "furnished": 600},
 }
-LETTERS = {"guarded": "ab", "pair": "ab", "hurried": "a"}
+LETTERS = {"guarded": "ab", "pair": "ab", "furnished": "ab", "hurried": "a"}
 SMALL_SERVICES = tuple(
     f"{group}-{letter}" for group in PROGRESS_SECONDS for letter in LETTERS.get(group, "abc")
 )

@@ -221,6 +221,21 @@ def test_what_did_not_go_back_keeps_the_journal_open_and_the_locks(train: TrainI
     assert holders(train) == 2
 
 
+def test_what_the_scope_of_a_service_leaves_is_named_and_the_run_ends(train: TrainInMemory) -> None:
+    head = asyncio.run(train.head())
+    changes = Plan.from_json(head.plan).changes
+    narrow = Plan.of("payments", "sandbox", changes, rollback="service")
+    asyncio.run(train.store.open(replace(head, plan=narrow.to_json())))
+    train.ti.states["b.verify"] = "failed"
+    assert decided(train) == ("b",)
+    rollback(train, "b")
+    with pytest.raises(AirflowFailException, match=r"not whole: a is kept: it is verified.*; b is old"):
+        close(train)
+    assert images(train) == ["a:2", "b:1"]
+    assert asyncio.run(train.head()).closed
+    assert holders(train) == 0
+
+
 @pytest.mark.parametrize(("dry", "failed"), [(True, False), (False, True)])
 def test_only_a_dry_run_may_end_well_without_having_moved(
     train: TrainInMemory, dry: bool, failed: bool

@@ -257,7 +257,9 @@ def test_a_stopped_line_takes_back_a_train_even_if_each_service_arrived() -> Non
 
 def test_within_the_scope_of_a_service_only_it_and_its_dependents_go_back() -> None:
     board = {"a": UP, "b": BAD, "c": UP, "d": UP}
-    assert to_take_back(CHAIN, board, scope="service").back == ("c", "b")
+    decision = to_take_back(CHAIN, board, scope="service")
+    assert decision.back == ("c", "b")
+    assert [name for name, why in decision.kept if "verified" in why] == ["d", "a"]
 
 
 def test_a_failed_service_that_did_not_move_still_takes_its_dependents_back() -> None:

@@ -195,9 +195,11 @@ def to_take_back(
         for name in depends_on(edges, anchor) & moved:
             kept.setdefault(name, f"{anchor} depends on it, and its release is irreversible")
     order = rollback_order(edges, moved)
+    for name in moved - going:
+        kept.setdefault(name, "it is verified, and only what failed and what depends on it goes back")
     return Decision(
-        back=tuple(name for name in order if name in going and name not in kept),
-        kept=tuple((name, kept[name]) for name in order if name in going and name in kept),
+        back=tuple(name for name in order if name not in kept),
+        kept=tuple((name, kept[name]) for name in order if name in kept),
         reason=reason,
     )
 

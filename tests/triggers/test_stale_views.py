@@ -161,6 +161,31 @@ async def test_a_rollback_that_can_no_longer_see_leaves_the_line_as_it_is(cluste
     assert await stop(cluster) is None
 
 
+@pytest.mark.parametrize(
+    ("state", "stops"),
+    [
+        ("failed", True),
+        ("success", True),
+        ("skipped", True),
+        (None, False),
+        ("queued", False),
+        ("deferred", False),
+    ],
+)
+async def test_only_a_task_that_was_marked_stops_the_line_not_one_that_begins_anew(
+    cluster: LiveCluster, state: str | None, stops: bool
+) -> None:
+    for trigger in (rollout(), soak()):
+        trigger._task_instance = SimpleNamespace(  # type: ignore[assignment]
+            dag_id="d",
+            run_id="r",
+            task_id="a.promote",
+            get_task_states=lambda **asked: {"r": {"a.promote": state}},
+        )
+        await trigger.on_kill()
+    assert bool(await stop(cluster)) is stops
+
+
 @pytest.mark.parametrize("trigger", [rollout(), soak()])
 def test_a_wait_is_made_again_from_what_it_serializes(trigger: Any) -> None:
     _, arguments = trigger.serialize()

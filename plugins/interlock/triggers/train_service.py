@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 from interlock.trains.change import as_written, differs
+from interlock.triggers.kills import marked
 from interlock.triggers.kubernetes import SoakTrigger
 from interlock.triggers.views import watched
 
@@ -75,7 +76,9 @@ class _ServiceTrigger(BaseTrigger):
             await store.stop(run.head, by=self.service, why=why, now=datetime.now(UTC))
 
     async def on_kill(self) -> None:
-        """A person ended this task: stop the line, so that the others end too and the train goes back."""
+        """A person marked this task: stop the line, so that the others end too and the train goes back."""
+        if not await marked(self.task_instance):
+            return
         run = await asyncio.to_thread(self._run)
         await self._stop(run, f"a task of {self.service} was ended by a person")
 

@@ -124,6 +124,16 @@ def test_a_service_whose_rollout_is_not_complete_is_not_whole() -> None:
     assert judged(workload("a", "1", available=0)).state == "not-whole"
 
 
+def test_only_a_rollout_that_goes_on_may_be_over_in_a_moment() -> None:
+    assert judged(workload("a", "2", available=0)).settling
+    assert not judged(workload("a", "2")).settling
+    assert not judged(workload("a", "3", available=0)).settling
+    failed = workload("a", "2", available=0)
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    status = {**failed.raw["status"], "conditions": [condition]}
+    assert not judged(Manifest.of({**failed.raw, "status": status})).settling
+
+
 def test_a_service_that_was_in_trouble_before_the_run_is_as_before_when_it_is_so_again() -> None:
     before = replace(MUTATION, before=workload("a", "1", available=0))
     assert judged(workload("a", "1", available=0), ServiceJournal("a", (before,))).state == "old"

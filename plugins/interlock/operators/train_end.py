@@ -196,6 +196,7 @@ class CloseOperator(TrainOperator):
         """
         from interlock.clients.journal import JournalStore
         from interlock.clients.locks import release_all
+        from interlock.clients.settled import judged
 
         where = run.environment
         async with run.client() as client:
@@ -212,12 +213,7 @@ class CloseOperator(TrainOperator):
                 ]
                 verdict = outcome.verdict(services, failures + _stopped(head))
             else:
-                refs = {ref for change in plan.changes for ref in change.refs}
-                refs |= {m.ref for written in journals.values() for m in written.journal.mutations}
-                live = await client.get_all(refs)
-                services = [
-                    outcome.judge(change, journals[change.service].journal, live) for change in plan.changes
-                ]
+                services = await judged(client, plan.changes, journals)
                 verdict = outcome.verdict(services, failures + _stopped(head))
                 going_back = bool(_stopped(head)) or states.get("rollback.decide") != "success"
                 moved = outcome.still_moved(written.journal for written in journals.values())

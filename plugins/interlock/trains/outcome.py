@@ -12,7 +12,7 @@ Pure: nothing is read here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from interlock.manifest import Manifest, ObjectRef
@@ -21,7 +21,7 @@ from interlock.trains.entries import Head, ServiceJournal
 from interlock.trains.fields import same
 from interlock.trains.kinds import WORKLOADS
 from interlock.trains.plan import Plan
-from interlock.trains.rollout import Done, RolloutState, assess
+from interlock.trains.rollout import Done, RolloutState, Waiting, assess
 
 ServiceState = Literal["new", "old", "unchanged", "kept", "not-whole"]
 RunState = Literal["all-new", "all-old", "not-whole"]
@@ -29,11 +29,19 @@ RunState = Literal["all-new", "all-old", "not-whole"]
 
 @dataclass(frozen=True)
 class ServiceOutcome:
-    """Where one service is; `reason` says why it isn't whole, or why it stays."""
+    """Where one service is.
+
+    Attributes:
+        service: the service.
+        state: where it is.
+        reason: why it isn't whole, or why it stays.
+        settling: whether it isn't whole only because a rollout goes on, which may be over in a moment.
+    """
 
     service: str
     state: ServiceState
     reason: str = ""
+    settling: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         """Name the service and where it is."""
@@ -97,15 +105,18 @@ def judge(
             reasons.append(str(FieldConflict(ref, path, after, found)))
     if at_new and at_old:
         reasons.append(f"new is {', '.join(at_new)}; old is {', '.join(at_old)}")
+    unfinished: list[RolloutState] = []
     if not reasons and mutations:
         were = {m.ref: m.before for m in reversed(mutations)}
         for ref, before_run in were.items():
             state = _rollout(live.get(ref))
             # A service that was in trouble before the run is as before when it is so again.
             if not isinstance(state, Done) and (at_new or isinstance(_rollout(before_run), Done)):
-                reasons.append(state.reason)
+                unfinished.append(state)
+    reasons += [state.reason for state in unfinished]
+    settling = bool(unfinished) and all(isinstance(state, Waiting) for state in unfinished)
     if reasons:
-        return ServiceOutcome(change.service, "not-whole", "; ".join(reasons))
+        return ServiceOutcome(change.service, "not-whole", "; ".join(reasons), settling)
     if at_new and journal is not None and journal.outcome == "kept":
         return ServiceOutcome(change.service, "kept", journal.reason)
     return ServiceOutcome(change.service, "new" if at_new else "old")

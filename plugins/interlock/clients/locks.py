@@ -98,7 +98,11 @@ async def _give_back(
 
     async def give_back(lease: Manifest) -> None:
         present: Manifest | None = lease
-        while present is not None and (freed := lock.release(present, holder, now)) is not None:
+        # A lock that was taken anew is its taker's, even where that is the same run: its task was cleared.
+        while present is not None and lock.transitions(present) == lock.transitions(lease):
+            freed = lock.release(present, holder, now)
+            if freed is None:
+                return
             try:
                 async with at_once:
                     await client.replace(freed)

@@ -17,7 +17,7 @@ from moved_train import DAG, RUN, SANDBOX, planned
 from interlock.clients.spool import Spool
 from interlock.operators.evidence import Said
 from interlock.operators.run import Run
-from interlock.operators.train_evidence import tell, tell_end
+from interlock.operators.train_evidence import preflight_fields, tell, tell_end
 from interlock.trains.model import Service, Train
 from interlock.trains.outcome import ServiceOutcome, verdict
 from interlock.trains.plan import Plan
@@ -142,3 +142,77 @@ def test_what_a_connection_lacks_makes_statements_wait(
     logged = capsys.readouterr().out
     assert "it names no host" in logged
     assert "bucket_name" in logged
+
+
+LOOKED = {"at": "2026-03-01T12:00:00+00:00", "try_number": 2}
+ROLLED_OUT = {"ready_at": "2026-03-01T12:00:10+00:00", "generation": 3, "reason": "complete"}
+HELD = {"held": 60.0, "ready_at": ROLLED_OUT["ready_at"], "try_number": 2}
+FAILED = {"failed": "it crashed", "try_number": 2}
+RECORDS = {
+    "all ended well": (
+        {"a.preflight": LOOKED, "a.promote": ROLLED_OUT, "a.verify": HELD},
+        {"a.preflight": "success", "a.promote": "success", "a.verify": "success"},
+        [("promote", "complete"), ("verify", True)],
+    ),
+    "a preflight that refused": (
+        {"a.preflight": {**LOOKED, **FAILED}},
+        {"a.preflight": "failed", "a.promote": "upstream_failed"},
+        [("preflight", False)],
+    ),
+    "a soak that broke": (
+        {"a.promote": ROLLED_OUT, "a.verify": {**FAILED, "ready_at": ROLLED_OUT["ready_at"]}},
+        {"a.promote": "success", "a.verify": "failed"},
+        [("promote", "complete"), ("verify", False)],
+    ),
+    "cleared, and not come to its turn again": (
+        {"a.preflight": LOOKED, "a.promote": ROLLED_OUT, "a.verify": HELD},
+        {"a.preflight": "failed", "a.promote": "upstream_failed", "a.verify": "upstream_failed"},
+        [],
+    ),
+    "cleared, and skipped": (
+        {"a.preflight": LOOKED, "a.promote": ROLLED_OUT, "a.verify": HELD},
+        {"a.preflight": "skipped", "a.promote": None, "a.verify": "skipped"},
+        [],
+    ),
+    "cleared, and ended by its time limit": (
+        {"a.promote": ROLLED_OUT, "a.verify": {"try_number": 3}},
+        {"a.promote": "success", "a.verify": "failed"},
+        [("promote", "complete")],
+    ),
+    "marked as failed after it had held": (
+        {"a.promote": ROLLED_OUT, "a.verify": HELD},
+        {"a.promote": "success", "a.verify": "failed"},
+        [("promote", "complete")],
+    ),
+    "marked as success after it had failed": (
+        {"a.promote": {"failed": "it crashed", "failed_at": "then"}, "a.verify": FAILED},
+        {"a.promote": "success", "a.verify": "success"},
+        [],
+    ),
+    "a soak of an earlier rollout": (
+        {"a.promote": {**ROLLED_OUT, "ready_at": "later"}, "a.verify": HELD},
+        {"a.promote": "success", "a.verify": "success"},
+        [("promote", "complete")],
+    ),
+}
+KEYS = {"a.preflight": "preflight", "a.promote": "rollout", "a.verify": "soak"}
+
+
+@pytest.mark.parametrize(("left", "states", "told"), RECORDS.values(), ids=RECORDS)
+def test_what_the_triggerer_left_is_told_only_of_the_try_that_ended_the_task(
+    spool: Path, left: dict[str, Any], states: dict[str, str | None], told: list[tuple[str, object]]
+) -> None:
+    ti = Ti({(task, KEYS[task]): found for task, found in left.items()}, **states)
+    tell_end(context_of(ti), run_of(planned()), planned(), NOTHING_FAILED, log=log)
+
+    found = [(kind, said) for kind, said in statements(spool) if kind != "seal"]
+    assert [(kind, said.get("passed", said.get("outcome"))) for kind, said in found] == told
+    # A statement is about the try that left the record, not about that of `close`.
+    assert all(said["try_number"] == 2 for kind, said in found if kind != "promote")
+
+
+def test_a_preflight_that_left_no_record_has_not_passed() -> None:
+    assert preflight_fields({"at": "then"})["passed"] is True
+    found = preflight_fields({"try_number": 2})
+    assert found["passed"] is False
+    assert "left no record" in str(found["reason"])

@@ -47,6 +47,7 @@ class Ti:
     pushed: dict[str, Any] = field(default_factory=dict)
     dag_id: str = DAG
     run_id: str = RUN
+    task_id: str = ""
     try_number: int = 1
 
     def xcom_pull(self, *, task_ids: str, key: str = "return_value", map_indexes: int | None = None) -> Any:

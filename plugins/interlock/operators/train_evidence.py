@@ -111,7 +111,8 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
         return [str(digest) for digests in found for digest in digests or ()]
 
     with evidence.without_evidence("what ended in the triggerer is without evidence", log):
-        said = [one for change in plan.changes for one in _ended(ti, change, plan)]
+        states = run.states(ti)
+        said = [one for change in plan.changes for one in _ended(ti, change, plan, states, log)]
         if said:
             tell(context, run, *said, log=log)
     with evidence.without_evidence("the run is not sealed", log):
@@ -135,13 +136,17 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
         )
 
 
-def _ended(ti: Any, change: Change, plan: Plan) -> Iterator[Said]:
+def _ended(ti: Any, change: Change, plan: Plan, states: Mapping[str, str | None], log: Any) -> Iterator[Said]:
     """What the triggerer left of a service: no worker task of the service came after it."""
     about = {"service": change.service, "ref": str(change.ref), "plan_hash": plan.hash}
-    looked, rollout, soak = (
-        pulled(ti, f"{change.service}.{task}", key)
-        for task, key in (("preflight", PREFLIGHT_KEY), ("promote", ROLLOUT_KEY), ("verify", SOAK_KEY))
-    )
+    left: dict[str, dict[str, Any]] = {}
+    for task, key in (("preflight", PREFLIGHT_KEY), ("promote", ROLLOUT_KEY), ("verify", SOAK_KEY)):
+        task_id = f"{change.service}.{task}"
+        found = pulled(ti, task_id, key)
+        left[key] = found if _of_this_pass(found, states.get(task_id), PROOF[key]) else {}
+        if found and not left[key]:
+            log.info("%s is %s; what a former try left is not its evidence", task_id, states.get(task_id))
+    looked, rollout, soak = left[PREFLIGHT_KEY], left[ROLLOUT_KEY], left[SOAK_KEY]
     if looked and not rollout:
         yield Said("preflight", {**about, **preflight_fields(looked)})
     if rollout:
@@ -156,18 +161,39 @@ def _ended(ti: Any, change: Change, plan: Plan) -> Iterator[Said]:
                 "ended_at": rollout.get("ready_at") or rollout.get("failed_at"),
             },
         )
-    if soak:
+    # A soak is of the rollout that it watched.
+    if soak and soak.get("ready_at", rollout.get("ready_at")) == rollout.get("ready_at"):
         failed = str(soak.get("failed") or "")
-        yield Said(
-            "verify",
-            {**about, "passed": not failed, "soak_seconds": soak.get("held"), "reason": failed},
-        )
+        fields = {"passed": not failed, "soak_seconds": soak.get("held"), "reason": failed}
+        yield Said("verify", {**about, **fields, **_try_of(soak)})
+
+
+PROOF = {PREFLIGHT_KEY: "at", ROLLOUT_KEY: "ready_at", SOAK_KEY: "held"}
+"""What a wait that ended well leaves in its record, beside whatever else it found."""
+
+
+def _of_this_pass(found: Mapping[str, Any], state: str | None, proof: str) -> bool:
+    """Whether a record is what the task left when it came to its state.
+
+    Airflow keeps what a trigger pushed when its task is cleared. A task that has not come to its end anew, or
+    that somebody marked otherwise than it ended, left nothing.
+    """
+    if state == "failed":
+        return "failed" in found
+    return state == "success" and proof in found and "failed" not in found
+
+
+def _try_of(found: Mapping[str, Any]) -> dict[str, object]:
+    """The try that left a record; without one that of the task that tells."""
+    return {"try_number": found["try_number"]} if "try_number" in found else {}
 
 
 def preflight_fields(looked: Mapping[str, Any]) -> dict[str, object]:
     """What a preflight in the triggerer found, as its statement says it."""
     failed = str(looked.get("failed") or "")
-    return {"passed": not failed, "reason": failed, "ended_at": looked.get("at")}
+    if PROOF[PREFLIGHT_KEY] not in looked and not failed:
+        failed = "it left no record: a person or a time limit ended it"
+    return {"passed": not failed, "reason": failed, "ended_at": looked.get("at"), **_try_of(looked)}
 
 
 def writes_of(change: Change) -> list[dict[str, object]]:

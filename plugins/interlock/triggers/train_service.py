@@ -52,6 +52,19 @@ class _ServiceTrigger(BaseTrigger):
         run.needs_plan()
         return run
 
+    @property
+    def _try(self) -> dict[str, Any]:
+        return {"try_number": self.task_instance.try_number}
+
+    def _begin(self, key: str) -> Run:
+        # Airflow wipes what a worker's task pushed when it begins anew, but not what a trigger pushed. A
+        # trigger's task instance can pull and not push.
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti = self.task_instance
+        XCom.set(key=key, value=self._try, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id)
+        return self._locked()
+
     def _locked(self) -> Run:
         run = self._run()
         run.needs_lock(self.task_instance)
@@ -86,13 +99,13 @@ class _ServiceTrigger(BaseTrigger):
 class PreflightTrigger(_ServiceTrigger):
     """Looks whether a service is still as the plan saw it; ends the task.
 
-    It pushes ``preflight``: ``at`` (RFC 3339), and ``failed`` with the reason if it isn't.
+    It pushes ``preflight``: ``at`` (RFC 3339), ``try_number``, and ``failed`` with the reason if it isn't.
     """
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look once."""
         try:
-            run = await asyncio.to_thread(self._locked)
+            run = await asyncio.to_thread(self._begin, "preflight")
             problem = await self._problem(run, run.change(self.service))
         except AirflowFailException as refused:
             self.log.error("%s", refused)
@@ -143,13 +156,13 @@ class PreflightTrigger(_ServiceTrigger):
 
     def _found(self, failed: str) -> dict[str, Any]:
         found = {"at": datetime.now(UTC).isoformat(), **({"failed": failed} if failed else {})}
-        return {"preflight": found}
+        return {"preflight": {**found, **self._try}}
 
 
 class VerifyTrigger(_ServiceTrigger):
     """Waits until what a train promoted has held for its soak; ends the task.
 
-    It pushes ``soak`` as `SoakTrigger` does.
+    It pushes ``soak`` as `SoakTrigger` does, with ``ready_at`` and ``try_number`` in any case.
     """
 
     _soak: SoakTrigger | None = None
@@ -161,11 +174,11 @@ class VerifyTrigger(_ServiceTrigger):
             change = run.change(self.service)
         except AirflowFailException as refused:
             self.log.error("%s", refused)
-            yield TaskFailedEvent(xcoms={"soak": {"failed": str(refused)}})
+            yield TaskFailedEvent(xcoms={"soak": {"failed": str(refused), **self._try}})
             return
         if not change.moves:
             self.log.info("%s was live before this train: nothing to verify", self.service)
-            yield TaskSuccessEvent(xcoms={"soak": {}})
+            yield TaskSuccessEvent(xcoms={"soak": self._try})
             return
         elsewhere = await self._elsewhere(run, change)
         self._soak = SoakTrigger(
@@ -182,12 +195,15 @@ class VerifyTrigger(_ServiceTrigger):
         self._soak.look_around = look_around
         self._soak.still = lambda live: as_written(change, {**elsewhere, change.ref: live})
         async for event in self._soak.run():
+            if isinstance(event, TaskSuccessEvent | TaskFailedEvent):
+                found = (event.xcoms or {})["soak"]
+                event.xcoms = {"soak": {"ready_at": rollout["ready_at"], **found, **self._try}}
             yield event
 
     def _promoted(self) -> tuple[Run, dict[str, Any]]:
         from interlock.operators.run import ROLLOUT_KEY, pulled
 
-        run = self._locked()
+        run = self._begin("soak")
         rollout = pulled(self.task_instance, f"{self.service}.promote", ROLLOUT_KEY)
         if run.change(self.service).moves and "ready_at" not in rollout:
             raise AirflowFailException(

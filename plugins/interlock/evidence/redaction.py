@@ -46,6 +46,10 @@ _SECRET_NAME: Final = re.compile(
     r"passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential",
     re.IGNORECASE,
 )
+_REFERENCE: Final = re.compile(
+    r"(?:^|\.)(?:image|secretName|secretRef\.(?:name|optional)|secretKeyRef\.(?:name|key|optional))$"
+)
+"""Fields that name an image or a Secret, whatever the things around them are called."""
 _BESIDE_A_PATH: Final = frozenset({"before", "after", "expected", "found"})
 _DENSE: Final = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _DENSE_BITS: Final = 4.3
@@ -91,6 +95,11 @@ def secret_rule(text: str) -> str | None:
     return None
 
 
+def names_a_secret(path: str) -> bool:
+    """Whether a field's name, or the path that leads to it, says that its value is a secret."""
+    return bool(_SECRET_NAME.search(path)) and not _REFERENCE.search(path)
+
+
 def redact_text(text: str) -> str:
     """Return `text`, or `redacted:<rule>` where only a string can stand, as in a subject's name."""
     rule = secret_rule(text)
@@ -117,7 +126,7 @@ class _Cleaner:
 
     def mapping(self, fields: Mapping[str, object], allowed: Allowed, at: str) -> dict[str, Json]:
         kept: dict[str, Json] = {}
-        names_a_secret = bool(_SECRET_NAME.search(str(fields.get("path", ""))))
+        of_a_secret = names_a_secret(str(fields.get("path", "")))
         for key, value in fields.items():
             listed = key in allowed
             if not listed and ("*" not in allowed or secret_rule(key)):
@@ -126,7 +135,7 @@ class _Cleaner:
             inner = allowed[key] if listed else allowed["*"]
             path = f"{at}.{key}" if at else key
             if value is not None and (
-                (names_a_secret and key in _BESIDE_A_PATH) or (not listed and _SECRET_NAME.search(key))
+                (of_a_secret and key in _BESIDE_A_PATH) or (not listed and _SECRET_NAME.search(key))
             ):
                 kept[key] = self._held_back(path, "secret-name")
                 continue

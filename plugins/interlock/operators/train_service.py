@@ -18,7 +18,8 @@ from interlock.operators.evidence import Said
 from interlock.operators.run import PREFLIGHT_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, writes_of
-from interlock.trains.change import Change, shown
+from interlock.trains.change import Change
+from interlock.trains.shown import shown
 
 if TYPE_CHECKING:
     from interlock.clients.journal import JournalStore
@@ -145,7 +146,8 @@ class PromoteOperator(ServiceOperator):
         for step in change.steps:
             self.log.info("%s: %s", step.ref, step.action)
             for write in step.writes:
-                self.log.info("%s %s: %s → %s", step.ref, write.path, shown(write.before), shown(write.after))
+                before, after = shown(write.path, write.before), shown(write.path, write.after)
+                self.log.info("%s %s: %s → %s", step.ref, write.path, before, after)
         return generation
 
     async def _stop(self, store: JournalStore, run: Run, why: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from interlock.manifest import FIELD_MANAGER, Manifest, ObjectRef
 from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, same
 from interlock.trains.ownership import owner
+from interlock.trains.shown import shown
 
 Action = Literal["change", "create", "delete"]
 """What happens to an object as a whole. Its fields say the same: a creation writes what was absent."""
@@ -181,7 +182,8 @@ class FieldConflict:
     found: object
 
     def __str__(self) -> str:
-        return f"{self.ref} {self.path}: found {shown(self.found)}, expected {shown(self.expected)}"
+        found, expected = shown(self.path, self.found), shown(self.path, self.expected)
+        return f"{self.ref} {self.path}: found {found}, expected {expected}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +259,6 @@ def value_of(live: Manifest | None, path: FieldPath) -> object:
         return ABSENT if live is None else get(live.raw, path)
     except FieldError as error:
         return str(error)
-
-
-def shown(value: object) -> str:
-    """A value for people."""
-    return "absent" if value is ABSENT else value if isinstance(value, str) else repr(value)
 
 
 def _other(

@@ -19,7 +19,6 @@ from interlock.trains.change import (
     Change,
     FieldWrite,
     ObjectChange,
-    shown,
 )
 from interlock.trains.config import RunConfig
 from interlock.trains.fields import ABSENT, FieldError, get, same
@@ -29,6 +28,7 @@ from interlock.trains.obstacles import obstacles
 from interlock.trains.order import Scope, depends_on
 from interlock.trains.ownership import owner
 from interlock.trains.release import desired, obstacle, ref_of, wanted_fields
+from interlock.trains.shown import shown
 
 _VERSION = 1
 
@@ -215,7 +215,7 @@ def _further(change: ObjectChange) -> Iterator[str]:
 def _writes(change: ObjectChange) -> Iterator[str]:
     for write in change.writes:
         yield f"  {write.path}"
-        yield f"    {shown(write.before)} → {shown(write.after)}"
+        yield f"    {shown(write.path, write.before)} → {shown(write.path, write.after)}"
         if write.takes_over:
             yield f"    taken over from {write.owner}"
 

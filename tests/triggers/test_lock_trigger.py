@@ -12,6 +12,7 @@ import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 from memory_cluster import MemoryCluster
 from moved_train import DAG, HOLDER, IMAGE, NOW, RUN, SANDBOX, deployment, ref
+from tests.operators.train_in_memory import ENVIRONMENTS, TRAIN
 
 from interlock.clients import abandoned, locks
 from interlock.hooks.kubernetes import InterlockKubernetesHook
@@ -21,7 +22,6 @@ from interlock.trains.lock import HeldBy, holder_in, transitions
 from interlock.trains.plan import Change, FieldWrite, Plan
 from interlock.triggers import train
 from interlock.triggers.train import LockTrigger
-from tests.operators.train_in_memory import ENVIRONMENTS, TRAIN
 from tests.triggers.live_cluster import LiveCluster, ending, until
 
 OTHER = "promotion_train__payments/manual__2"

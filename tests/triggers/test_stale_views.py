@@ -120,7 +120,9 @@ async def test_what_moves_with_a_workload_is_read_again_before_a_soak_holds(
     monkeypatch.setattr(VerifyTrigger, "_elsewhere", elsewhere)
     # The second read shows what somebody changed meanwhile.
     monkeypatch.setattr(train_service, "as_written", lambda _, live: live["read"] == 1)
-    event = await ending(VerifyTrigger(train="t", service="a"))
+    trigger = VerifyTrigger(train="t", service="a")
+    trigger._task_instance = SimpleNamespace(try_number=1)  # type: ignore[assignment]
+    event = await ending(trigger)
     assert isinstance(event, TaskFailedEvent)
     assert "changed or taken back since it was promoted" in event.xcoms["soak"]["failed"]
 

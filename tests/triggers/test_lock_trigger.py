@@ -12,7 +12,7 @@ import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 from memory_cluster import MemoryCluster
 from moved_train import DAG, HOLDER, IMAGE, NOW, RUN, SANDBOX, deployment, ref
-from tests.operators.train_in_memory import ENVIRONMENTS, TRAIN
+from train_in_memory import ENVIRONMENTS, TRAIN
 
 from interlock.clients import abandoned, locks
 from interlock.hooks.kubernetes import InterlockKubernetesHook

@@ -15,7 +15,7 @@ from moved_train import DAG, RUN, ref
 from interlock.clients.journal import JournalStore
 from interlock.manifest import Manifest
 from interlock.operators import train_end, train_service
-from interlock.operators.run import LOCKED_KEY, PLAN_KEY, ROLLOUT_KEY, SOAK_KEY, Run, locked
+from interlock.runs.run import LOCKED_KEY, PLAN_KEY, ROLLOUT_KEY, SOAK_KEY, Run, locked
 from interlock.trains.entries import Head, ServiceJournal, run_hash
 from interlock.trains.plan import Plan
 

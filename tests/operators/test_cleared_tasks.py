@@ -16,10 +16,10 @@ from train_in_memory import HASH, TrainInMemory, waits
 from interlock.clients.journal import Written
 from interlock.clients.kubernetes import Unreachable
 from interlock.clients.locks import all_held, take_all
-from interlock.operators.run import DRY_KEY, Run
-from interlock.operators.train import lock_and_open, needs_approval
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
 from interlock.operators.train_service import PromoteOperator
+from interlock.runs.lock import lock_and_open, needs_approval
+from interlock.runs.run import DRY_KEY, Run
 from interlock.trains.change import Change, FieldWrite
 from interlock.trains.fields import put
 from interlock.trains.lock import HeldBy

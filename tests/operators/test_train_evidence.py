@@ -16,8 +16,8 @@ from moved_train import DAG, RUN, SANDBOX, planned
 
 from interlock.clients.spool import Spool
 from interlock.operators.evidence import Said
-from interlock.operators.run import Run
 from interlock.operators.train_evidence import preflight_fields, tell, tell_end
+from interlock.runs.run import Run
 from interlock.trains.model import Service, Train
 from interlock.trains.outcome import ServiceOutcome, verdict
 from interlock.trains.plan import Plan

@@ -13,7 +13,7 @@ from memory_cluster import MemoryCluster
 from moved_train import planned
 from train_in_memory import TrainInMemory
 
-from interlock.operators.run import LOCKED_KEY, ROLLOUT_KEY
+from interlock.runs.run import LOCKED_KEY, ROLLOUT_KEY
 from interlock.triggers.kubernetes import SoakTrigger
 from interlock.triggers.train_service import PreflightTrigger, VerifyTrigger
 

@@ -17,7 +17,7 @@ from train_in_memory import ENVIRONMENTS, TRAIN
 from interlock.clients import abandoned, locks
 from interlock.hooks.kubernetes import InterlockKubernetesHook
 from interlock.manifest import Manifest, ObjectRef
-from interlock.operators.run import LOCKED_KEY
+from interlock.runs.run import LOCKED_KEY
 from interlock.trains.lock import HeldBy, holder_in, transitions
 from interlock.trains.plan import Change, FieldWrite, Plan
 from interlock.triggers import train

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
 
-from interlock.operators.run import VERDICT_KEY
+from interlock.runs.run import VERDICT_KEY
 
 What = Literal["failed", "approval", "lock"]
 _TRAINS = ("promotion_train__", "undo_train__")

@@ -18,19 +18,19 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.notifications.notifier import InterlockNotifier
-from interlock.operators.run import APPROVED_KEY, DRY_KEY, LOCKED_KEY, PLAN_KEY, Run, locked, pulled
 from interlock.operators.train_evidence import tell_plan
 from interlock.project import environments_file, train_file
-from interlock.trains import resume
+from interlock.runs.lock import lock_and_open, needs_approval
+from interlock.runs.run import APPROVED_KEY, DRY_KEY, HASH_KEY, LOCKED_KEY, PLAN_KEY, Run, locked, pulled
 from interlock.trains.config import RunConfigError, parse_run_config
-from interlock.trains.entries import Head, run_hash
+from interlock.trains.entries import run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
 from interlock.trains.plan import Plan, PlanError, render
 from interlock.trains.undo import make_undo
 
 if TYPE_CHECKING:
-    from interlock.clients.kubernetes import KubernetesClient
+    pass
 
 
 class TrainOperator(BaseOperator):
@@ -94,6 +94,7 @@ class PlanOperator(TrainOperator, SkipMixin):
             self.log.info("%s", line)
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan.to_json())
+        ti.xcom_push(key=HASH_KEY, value=plan.hash)
         ti.xcom_push(key="text", value=render(plan))
         ti.xcom_push(key=DRY_KEY, value=dry_run)
         tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)
@@ -206,46 +207,3 @@ class LockOperator(TrainOperator):
             return
         ti.xcom_push(key=LOCKED_KEY, value=locked(plan, taken))
         self.log.info("locked %s", ", ".join(f"{name} ({number})" for name, number in taken.items()))
-
-
-def needs_approval(ti: Any, plan: Plan) -> None:
-    """Refuse a plan that nobody has approved: an approval is an answer, about one plan, by its hash."""
-    asked = ti.xcom_pull(task_ids="approve", key=APPROVED_KEY)
-    answer = ti.xcom_pull(task_ids="approve")
-    if asked == plan.hash and isinstance(answer, dict) and answer.get("chosen_options") == ["Approve"]:
-        return
-    if asked == plan.hash:
-        why = ": nobody answered, the task `approve` was only marked as success"
-    else:
-        why = f": the approval was of plan {str(asked)[:12]}, which was made again since" if asked else ""
-    raise AirflowFailException(
-        f"plan {plan.hash[:12]} is not approved{why}. Clear the task `approve` with all that follows"
-    )
-
-
-async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> dict[str, int] | HeldBy:
-    """Take the locks of all services on board and open the journal; or say who is in the way."""
-    from interlock.clients.journal import JournalStore, Written
-    from interlock.clients.locks import release_all, take_all
-
-    plan = run.needs_plan()
-    board = [change.service for change in plan.changes]
-    where = run.environment
-    taken = await take_all(client, where.namespace, where.journal_namespace, board, run.holder, now)
-    if isinstance(taken, HeldBy):
-        return taken
-    store = JournalStore(client, where.journal_namespace)
-    journals = await store.services(run.hash, board)
-    live = await client.get_all({ref for change in plan.changes for ref in change.refs})
-    why = resume.refusal(plan.changes, {name: written.journal for name, written in journals.items()}, live)
-    if why:
-        line = await store.line(run.hash)
-        if line is None or line.closed or not any(written.journal.moved for written in journals.values()):
-            await release_all(client, where.journal_namespace, run.holder, now)
-        raise AirflowFailException(why)
-    await store.open(Head(run.dag_id, run.run_id, run.train.name, where.name, plan.to_json(), opened_at=now))
-    for written in journals.values():
-        again = resume.onward(written.journal)
-        if written.version and again != written.journal:
-            await store.write(run.hash, Written(again, written.version))
-    return taken

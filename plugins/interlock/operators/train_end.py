@@ -16,10 +16,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from interlock import metrics
 from interlock.operators.evidence import Said
-from interlock.operators.run import DRY_KEY, ROLLOUT_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
+from interlock.runs.run import DRY_KEY, ROLLOUT_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.trains import outcome, resume
 from interlock.trains.change import Change, as_written
 from interlock.trains.entries import Head, ServiceJournal

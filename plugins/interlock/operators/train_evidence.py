@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from interlock.operators import evidence
 from interlock.operators.evidence import Said
-from interlock.operators.run import PREFLIGHT_KEY, ROLLOUT_KEY, SOAK_KEY, Run, pulled
+from interlock.runs.run import PREFLIGHT_KEY, ROLLOUT_KEY, SOAK_KEY, Run, pulled
 from interlock.trains.change import Change, ObjectChange
 from interlock.trains.outcome import RunOutcome
 from interlock.trains.plan import Plan

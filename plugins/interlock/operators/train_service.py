@@ -15,9 +15,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
 from interlock.operators.evidence import Said
-from interlock.operators.run import PREFLIGHT_KEY, Run, pulled
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, writes_of
+from interlock.runs.run import PREFLIGHT_KEY, Run, pulled
 from interlock.trains.change import Change
 from interlock.trains.shown import shown
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 from interlock.evidence.redaction import redact_text
+from interlock.runs.wait import Wait
 from interlock.trains import waiting
 from interlock.trains.rollout import Done, Failed, failures, new_pods
 from interlock.trains.soak import Broken, Held, Soak, baseline
 from interlock.triggers.kills import marked
-from interlock.triggers.views import Seen, Wait, watched
+from interlock.triggers.views import Seen, watched
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient

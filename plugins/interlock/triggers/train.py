@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient, KubernetesError
-    from interlock.operators.run import Run
+    from interlock.runs.run import Run
     from interlock.trains.lock import HeldBy
 
 AGAIN_SECONDS = 30.0
@@ -48,7 +48,7 @@ class LockTrigger(BaseTrigger):
         """Try at each change of a lock."""
         from interlock.clients.kubernetes import KubernetesError
         from interlock.clients.watch import ViewEnded
-        from interlock.operators.run import Run
+        from interlock.runs.run import Run
 
         run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id)
         try:
@@ -71,7 +71,7 @@ class LockTrigger(BaseTrigger):
         from interlock.clients.watch import Scope, shared
         from interlock.hooks.kubernetes import InterlockKubernetesHook
         from interlock.notifications.waits import LongWait
-        from interlock.operators.run import LOCKED_KEY, WAITED_KEY, locked
+        from interlock.runs.run import LOCKED_KEY, WAITED_KEY, locked
         from interlock.trains.lock import HeldBy, lease_name
 
         where = run.environment
@@ -103,7 +103,7 @@ class LockTrigger(BaseTrigger):
     async def _tried(self, run: Run, client: KubernetesClient) -> dict[str, int] | HeldBy | KubernetesError:
         """The locks; or who holds one of them; or, while the API server is away, what it lacks."""
         from interlock.clients.kubernetes import Conflict, KubernetesError, Unreachable
-        from interlock.operators.train import lock_and_open
+        from interlock.runs.lock import lock_and_open
 
         try:
             return await lock_and_open(run, client, datetime.now(UTC))

@@ -22,7 +22,7 @@ from interlock.triggers.views import watched
 
 if TYPE_CHECKING:
     from interlock.manifest import Manifest, ObjectRef
-    from interlock.operators.run import Run
+    from interlock.runs.run import Run
     from interlock.trains.change import Change
 
 
@@ -46,7 +46,7 @@ class _ServiceTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     def _run(self) -> Run:
-        from interlock.operators.run import Run
+        from interlock.runs.run import Run
 
         run = Run.of(self.train, {"ti": self.task_instance, "params": {}}, undo=self.undo)
         run.needs_plan()
@@ -201,7 +201,7 @@ class VerifyTrigger(_ServiceTrigger):
             yield event
 
     def _promoted(self) -> tuple[Run, dict[str, Any]]:
-        from interlock.operators.run import ROLLOUT_KEY, pulled
+        from interlock.runs.run import ROLLOUT_KEY, pulled
 
         run = self._begin("soak")
         rollout = pulled(self.task_instance, f"{self.service}.promote", ROLLOUT_KEY)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.project import environments_file, train_file
+from interlock.runs.wait import Wait
 from interlock.trains.change import Change
 from interlock.trains.entries import head_name, run_hash
 from interlock.trains.lock import holder_of
 from interlock.trains.model import Environment, Train, load_environments, load_train
 from interlock.trains.plan import Plan
 from interlock.trains.resume import ending
-from interlock.triggers.views import Wait
 
 if TYPE_CHECKING:
     from interlock.clients.kubernetes import KubernetesClient
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PLAN_KEY = "plan"
 LOCKED_KEY = "locked"
 """Of the task `lock`: for which plan the locks were taken, and the transitions of each (`locked`)."""
+HASH_KEY = "hash"
+"""Of the task `plan`: the plan's hash."""
 DRY_KEY = "dry_run"
 """Of the task `plan`: whether the run ends with it."""
 WAITED_KEY = "waited"
@@ -36,6 +38,9 @@ PREFLIGHT_KEY, ROLLOUT_KEY, SOAK_KEY = "preflight", "rollout", "soak"
 """Of the tasks of a service: what their waits in the triggerer found."""
 APPROVED_KEY = "plan"
 """Of the task `approve`: the hash of the plan that it asks about."""
+
+KNOWN_PLANS = 16
+_plans: dict[str, Plan] = {}
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,7 @@ class Run:
         if undo:
             loaded = loaded.reversed()
         ti = context["ti"]
-        raw = pulled(ti, "plan", PLAN_KEY)
-        plan = Plan.from_json(raw) if raw else None
+        plan = _plan(ti)
         name = plan.environment if plan else context["params"].get("environment", loaded.environments[0])
         if name not in environments:
             raise AirflowFailException(
@@ -175,6 +179,22 @@ def _read(
     """What the files say, kept until they change: a triggerer asks for each service of a train."""
     known = load_environments(environments)
     return load_train(train, known), known
+
+
+def _plan(ti: Any) -> Plan | None:
+    """The run's plan. Of hundreds of services it is large, and a triggerer asks for it for each of them."""
+    # A worker knows none yet, and asks but once.
+    known = _plans and str(ti.xcom_pull(task_ids="plan", key=HASH_KEY, map_indexes=-1) or "").strip('"')
+    if known and (found := _plans.get(known)):
+        return found
+    raw = pulled(ti, "plan", PLAN_KEY)
+    if not raw:
+        return None
+    plan = Plan.from_json(raw)
+    if len(_plans) >= KNOWN_PLANS:
+        _plans.pop(next(iter(_plans)), None)
+    _plans[plan.hash] = plan
+    return plan
 
 
 def locked(plan: Plan, fences: Mapping[str, int]) -> dict[str, Any]:

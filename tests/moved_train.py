@@ -52,9 +52,9 @@ def planned() -> Plan:
     return Plan.of("payments", "sandbox", changes)
 
 
-async def moved() -> MemoryCluster:
+async def moved(*workloads: Manifest) -> MemoryCluster:
     """The cluster once the train has moved both, with nobody left to end it."""
-    cluster = MemoryCluster(deployment("a"), deployment("b"))
+    cluster = MemoryCluster(*(workloads or (deployment("a"), deployment("b"))))
     fences = await take_all(cluster, "payments", "interlock", ["a", "b"], HOLDER, NOW)
     assert isinstance(fences, dict)
     store = JournalStore(cluster, "interlock")

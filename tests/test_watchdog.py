@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -24,7 +25,7 @@ from interlock.clients.locks import all_held, take_all
 from interlock.clients.old_journals import remove_old
 from interlock.clients.workloads import BACK
 from interlock.evidence.statement import Run, make_statement
-from interlock.manifest import ObjectRef
+from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.entries import Head, ServiceJournal, head_name, run_hash
 from interlock.trains.fields import put
 from interlock.trains.journal import STATE_LABEL
@@ -38,7 +39,7 @@ async def _end(cluster: MemoryCluster) -> Ended:
     (head,) = (await look(cluster, SANDBOX)).heads
     done = await end_run(cluster, SANDBOX, head, WHY, NOW)
     assert await JournalStore(cluster, "interlock").open_heads() != []
-    await close_run(cluster, SANDBOX, head, NOW, whole=not done.not_whole)
+    await close_run(cluster, SANDBOX, head, done, NOW)
     return done
 
 
@@ -132,7 +133,7 @@ async def test_what_is_said_for_the_record_names_each_service_and_is_allowed_to_
     assert said["whole"] is False
     assert said["order"] == ["b", "a"]
     found = {item["service"]: item["verdict"] for item in said["services"]}  # type: ignore[attr-defined]
-    assert found == {"b": "rolled-back", "a": "not-whole"}
+    assert found == {"b": "old", "a": "not-whole"}
     statement = make_statement("rollback", run=Run(head.dag_id, head.run_id), fields=said, at=NOW)
     assert statement.dropped == 0
     assert statement.run.hash == head.run
@@ -237,3 +238,71 @@ def test_a_holder_names_a_run() -> None:
     assert run_of(HOLDER) == (DAG, RUN)
     assert run_of("dag/with/slashes") == ("dag", "with/slashes")
     assert run_of("somebody") is None
+
+
+def _whole(name: str, *, replicas: int = 1) -> Manifest:
+    live = deployment(name).raw
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), replicas)
+    return Manifest.of({**live, "status": {"observedGeneration": 99, **counts}})
+
+
+async def test_a_rollout_that_is_not_seen_ready_is_not_called_whole() -> None:
+    cluster = await moved(_whole("a"), _whole("b"))
+    live = await cluster.get(ref("a"))
+    assert live is not None
+    status = {**live.raw["status"], "availableReplicas": 0}
+    await cluster.replace(Manifest.of({**live.raw, "status": status}))
+    (head,) = (await look(cluster, SANDBOX)).heads
+
+    done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
+
+    assert await image(cluster, "a") == "a:1"
+    assert list(done.not_whole) == ["a"]
+    assert done.not_whole["a"].startswith("taken back, not yet seen ready: ")
+    assert done.statement(head, WHY)["whole"] is False
+    await close_run(cluster, SANDBOX, head, done, NOW)
+    assert (await JournalStore(cluster, "interlock").service(HASH, "a")).journal.outcome == "not-whole"
+
+
+async def test_a_rollout_that_comes_to_its_end_meanwhile_is_whole() -> None:
+    class Slow(MemoryCluster):
+        """Its controllers finish before the second look."""
+
+        looks = 0
+
+        async def get_all(self, refs: Iterable[ObjectRef]) -> dict[ObjectRef, Manifest | None]:
+            found = await super().get_all(refs)
+            if len(found) == 2:  # the look at both, after each was restored
+                self.looks += 1
+                for one in filter(None, found.values()):
+                    counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 1)
+                    seen = {"observedGeneration": one.generation, **counts}
+                    await self.replace(Manifest.of({**one.raw, "status": seen}))
+            return found
+
+    cluster = await moved(_whole("a"), _whole("b"))
+    for name in "ab":
+        live = await cluster.get(ref(name))
+        assert live is not None
+        await cluster.replace(Manifest.of({**live.raw, "status": {"observedGeneration": 0}}))
+    cluster.__class__ = Slow
+    assert isinstance(cluster, Slow)
+    (head,) = (await look(cluster, SANDBOX)).heads
+    done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=10)
+    assert done.not_whole == {}
+    assert done.verdict.state == "all-old"
+    assert cluster.looks == 2
+
+
+async def test_what_somebody_does_after_the_write_is_seen() -> None:
+    cluster = await moved()
+    (head,) = (await look(cluster, SANDBOX)).heads
+    await end_run(cluster, SANDBOX, head, WHY, NOW)
+    live = await cluster.get(ref("a"))
+    assert live is not None
+    await cluster.replace(type(live).of(put(live.raw, IMAGE, "a:hotfix")))
+
+    again = await end_run(cluster, SANDBOX, head, WHY, NOW)
+
+    assert list(again.not_whole) == ["a"]
+    assert "a:hotfix" in again.not_whole["a"]

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from memory_cluster import MemoryCluster
-from moved_train import image, moved
+from moved_train import DAG, RUN, image, moved
 
 from interlock.clients.journal import JournalStore
 from interlock.hooks.kubernetes import InterlockKubernetesHook
@@ -73,6 +73,34 @@ def test_a_wrong_number_of_days_fails_the_cleanup_and_nothing_else(
     with pytest.raises(AirflowFailException, match=r"\[interlock\] journal_days is 'a month'"):
         watch(Airflow())
     assert asyncio.run(_ends(cluster)) == (["a:1", "b:1"], [])
+
+
+def test_a_run_whose_train_has_no_file_that_loads_is_named_and_left_as_it_is(
+    include: Path, cluster: MemoryCluster
+) -> None:
+    live = Airflow(**{RUN: "running"})
+    for spoil, said in (
+        (lambda file: file.write_text("services: 7"), "its file does not load: "),
+        (lambda file: file.unlink(), "its file .*payments.yaml is gone"),
+    ):
+        (include / "trains").mkdir(exist_ok=True)
+        spoil(include / "trains" / "payments.yaml")
+        with pytest.raises(AirflowFailException, match=f"{DAG}/{RUN}: {said}(.|\n)*neither on nor back"):
+            watch(live)
+        images, heads = asyncio.run(_ends(cluster))
+        assert images == ["a:2", "b:2"]
+        assert [head.stop for head in heads] == [None]
+
+
+def test_a_run_whose_train_loads_is_left_alone(include: Path, cluster: MemoryCluster) -> None:
+    (include / "trains").mkdir()
+    services = "services: {a: {image: registry.internal/a}, b: {image: registry.internal/b}}"
+    (include / "trains" / "payments.yaml").write_text(services)
+    (include / "trains" / "other.yaml").write_text("services: 7")
+    watch(Airflow(**{RUN: "running"}))
+    with pytest.raises(AirflowFailException, match="its DAG is paused"):
+        watch(Airflow(paused=True, **{RUN: "running"}))
+    assert asyncio.run(_ends(cluster))[0] == ["a:2", "b:2"]
 
 
 async def _ends(cluster: MemoryCluster) -> tuple[list[str], list[Any]]:

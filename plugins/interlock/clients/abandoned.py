@@ -10,20 +10,26 @@ One Airflow to a journal namespace: to another one, this one's runs would look d
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.clients import locks
+from interlock.clients.ending import end
 from interlock.clients.journal import JournalStore, Written
 from interlock.clients.kubernetes import KubernetesClient
+from interlock.clients.settled import judged
 from interlock.clients.workloads import Refused, take_back
 from interlock.trains.entries import Head, head_name, run_hash
-from interlock.trains.lock import holder_in, holder_of
+from interlock.trains.lock import holder_in
 from interlock.trains.model import Environment
+from interlock.trains.outcome import RunOutcome, ServiceOutcome, verdict
 from interlock.trains.plan import Plan
+from interlock.trains.resume import transitions
 from interlock.trains.rollback import Standing, to_take_back
 
 BY = "train_watchdog"
+PATIENCE_SECONDS = 120.0
+"""A rollback is a rollout like any other; the watchdog comes again every two minutes."""
 
 
 @dataclass(frozen=True)
@@ -36,35 +42,42 @@ class Found:
 
 @dataclass
 class Ended:
-    """What was done for one run.
+    """What was done for one run, and what was seen of it afterwards.
 
     Attributes:
+        verdict: how its services were seen then, by what is live.
         did: each thing that was done, as text.
         restored: the fields that were restored, by service.
-        not_whole: the services that aren't as before, and why.
+        refused: the services that could not be taken back, and why.
     """
 
+    verdict: RunOutcome = field(default_factory=lambda: verdict(()))
     did: list[str] = field(default_factory=list)
     restored: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    not_whole: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def not_whole(self) -> dict[str, str]:
+        """The services that aren't as before, and why."""
+        return {
+            found.service: f"it stays: {found.reason}" if found.state == "kept" else found.reason
+            for found in self.verdict.services
+            if found.state in ("not-whole", "kept")
+        }
 
     def statement(self, head: Head, why: str) -> dict[str, object]:
-        """What is to be said of it for the record: the fields of a `rollback` statement."""
-        verdicts = [
-            (service, "rolled-back", "") for service in self.restored if service not in self.not_whole
-        ]
-        verdicts += [(service, "not-whole", reason) for service, reason in self.not_whole.items()]
+        """What was done and seen, for the record: the fields of a `rollback` statement."""
         return {
             "train": head.train,
             "environment": head.environment,
             "reason": why,
             "outcome": f"ended by {BY}",
-            "whole": not self.not_whole,
+            "whole": self.verdict.state != "not-whole",
             "order": list(self.restored),
             "restored": [{"path": path} for paths in self.restored.values() for path in paths],
             "services": [
-                {"service": service, "verdict": verdict, "reason": reason}
-                for service, verdict, reason in verdicts
+                {"service": found.service, "verdict": found.state, "reason": found.reason}
+                for found in self.verdict.services
             ],
         }
 
@@ -86,9 +99,22 @@ async def look(client: KubernetesClient, environment: Environment) -> Found:
 
 
 async def end_run(
-    client: KubernetesClient, environment: Environment, head: Head, why: str, now: datetime
+    client: KubernetesClient,
+    environment: Environment,
+    head: Head,
+    why: str,
+    now: datetime,
+    patience: float = PATIENCE_SECONDS,
 ) -> Ended:
-    """Stop the run's line and take back what it moved; its journal stays open until `close_run`.
+    """Stop the run's line, take back what it moved, and look; its journal stays open until `close_run`.
+
+    Args:
+        client: an opened client.
+        environment: where the run went.
+        head: the run.
+        why: why it can't end itself.
+        now: the present.
+        patience: for how many seconds rollouts that go on are waited for, all of them together.
 
     Raises:
         KubernetesError: the API server refused or is away; this can be repeated.
@@ -98,7 +124,7 @@ async def end_run(
     await store.stop(head_name(head.run), by=BY, why=why, now=now)
     if head.stop is None:
         done.did.append(f"raised the stop flag: {why}")
-    plan = Plan.from_json(head.plan) if head.plan else Plan.of(head.train, head.environment, [])
+    plan = _plan(head)
     # First nothing may begin any more, then everything goes back that can.
     journals = await store.services(head.run, [change.service for change in plan.changes])
     for written in journals.values():
@@ -113,19 +139,31 @@ async def end_run(
     )
     for service, reason in decision.kept:
         await store.keep(head.run, journals[service], reason)
-        done.not_whole[service] = f"it stays: {reason}"
     for service in decision.back:
         await _back(client, store, head.run, service, done)
+    journals = await store.services(head.run, list(journals))
+    # What could not go back is another's by now, and not waited for.
+    awaited = [change for change in plan.changes if change.service not in done.refused]
+    found = {one.service: one for one in await judged(client, awaited, journals, patience=patience)}
+    done.verdict = verdict(
+        [
+            _seen(found[change.service])
+            if change.service in found
+            else ServiceOutcome(change.service, "not-whole", done.refused[change.service])
+            for change in plan.changes
+        ],
+        [why],
+    )
     return done
 
 
 async def close_run(
-    client: KubernetesClient, environment: Environment, head: Head, now: datetime, *, whole: bool
+    client: KubernetesClient, environment: Environment, head: Head, done: Ended, now: datetime
 ) -> list[str]:
-    """Close the run's journal and release its locks; what was done, as text."""
-    await JournalStore(client, environment.journal_namespace).close(head.run, now, whole=whole)
-    holder = holder_of(head.dag_id, head.run_id)
-    released = await locks.release_all(client, environment.journal_namespace, holder, now)
+    """Close the run's journal as it was seen, and release its locks; what was done, as text."""
+    store = JournalStore(client, environment.journal_namespace)
+    journals = await store.services(head.run, [found.service for found in done.verdict.services])
+    released = await end(client, environment.journal_namespace, head, journals, done.verdict, now)
     return ["closed the journal", *(f"released {lease}" for lease in released)]
 
 
@@ -157,19 +195,30 @@ async def release_left(
     return released
 
 
+def _plan(head: Head) -> Plan:
+    return Plan.from_json(head.plan) if head.plan else Plan.of(head.train, head.environment, [])
+
+
+def _seen(found: ServiceOutcome) -> ServiceOutcome:
+    if found.settling:
+        return replace(found, reason=f"taken back, not yet seen ready: {found.reason}")
+    return found
+
+
 async def _back(client: KubernetesClient, store: JournalStore, run: str, service: str, done: Ended) -> None:
     written = await store.service(run, service)
     if not written.journal.moved:
         return
-    transitions = written.journal.mutations[-1].transitions
     try:
-        taken = await take_back(client, store, run, written, transitions=transitions)
+        taken = await take_back(
+            client, store, run, written, transitions=transitions(written.journal.mutations)
+        )
     except Refused as refused:
         ended = written.journal.ended("not-whole", str(refused))
         await store.write(run, Written(ended, written.version))
-        done.not_whole[service] = str(refused)
+        done.refused[service] = str(refused)
         return
     done.restored[service] = taken.restored
     done.did += [f"{service}: restored {path}" for path in taken.restored]
     if taken.conflicts:
-        done.not_whole[service] = "; ".join(map(str, taken.conflicts))
+        done.refused[service] = "; ".join(map(str, taken.conflicts))

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from interlock.project import environments_file
-from interlock.trains.model import Environment, load_environments
+from interlock.project import environments_file, train_file, train_files
+from interlock.trains.model import (
+    Environment,
+    Train,
+    TrainFileError,
+    load_environments,
+    load_train,
+    refuse_other_names,
+)
 
 if TYPE_CHECKING:
-    from interlock.clients.abandoned import Ended, Found
+    from interlock.clients.abandoned import Found
     from interlock.clients.kubernetes import KubernetesClient
     from interlock.trains.entries import Head
 
 LIVE = ("queued", "running")
+T = TypeVar("T")
 
 
 class WatchdogOperator(BaseOperator):
     """Looks for open journals that no task of their run will close.
 
     What a run has moved that was deleted, or has ended, is taken back and recorded as evidence. A run whose
-    DAG is paused is named: it goes neither on nor back until somebody unpauses it. Journals of runs that
-    closed long ago are removed.
+    DAG is paused, or whose train's file is gone or doesn't load, is named: it goes neither on nor back until
+    somebody mends that. Journals of runs that closed long ago are removed.
 
-    Fails if something could not be taken back whole, or a DAG is paused, so that people see it.
+    Fails if something could not be taken back whole, or a run stands still, so that people see it.
 
     :param old: from which age on an open run is named in the log; nothing is done to it.
     """
@@ -39,18 +48,24 @@ class WatchdogOperator(BaseOperator):
     def execute(self, context: Any) -> None:
         """Every environment; what goes wrong in one doesn't keep the others waiting."""
         problems: list[str] = []
-        for environment in load_environments(environments_file()).values():
+        environments = load_environments(environments_file())
+        broken = broken_trains(environments)
+        for train, why in broken.items():
+            self.log.warning("train %s: %s", train, why)
+        for environment in environments.values():
             try:
-                problems += self._watch(environment, context)
+                problems += self._watch(environment, context, broken)
             except Exception as error:
                 self.log.exception("environment %s", environment.name)
                 problems.append(f"{environment.name}: {error}")
         if problems:
             raise AirflowFailException("\n".join(problems))
 
-    def _watch(self, environment: Environment, context: Any) -> list[str]:
+    def _watch(self, environment: Environment, context: Any, broken: Mapping[str, str]) -> list[str]:
+        from interlock.clients.abandoned import look
+
         ti = context["ti"]
-        found = asyncio.run(_look(environment))
+        found = _asked(environment, lambda client: look(client, environment))
         self.log.info(
             "%s: open journals: %d, holders of locks: %d",
             environment.name,
@@ -61,7 +76,7 @@ class WatchdogOperator(BaseOperator):
         for head in found.heads:
             state = state_of(ti, head.dag_id, head.run_id)
             if state in LIVE:
-                problems += self._look_at_live(environment, ti, head, state)
+                problems += self._look_at_live(environment, ti, head, state, broken)
                 continue
             why = f"the run {'was deleted' if state is None else f'ended as {state}'} with its journal open"
             problems += self._end(environment, context, head, why)
@@ -73,10 +88,21 @@ class WatchdogOperator(BaseOperator):
             problems.append(f"{environment.name}: old journals stay: {error}")
         return problems
 
-    def _look_at_live(self, environment: Environment, ti: Any, head: Head, state: str) -> list[str]:
+    def _look_at_live(
+        self, environment: Environment, ti: Any, head: Head, state: str, broken: Mapping[str, str]
+    ) -> list[str]:
+        from interlock.clients.abandoned import note_paused
+
         name = f"{head.dag_id}/{head.run_id}"
-        paused = bool(ti.get_dag(head.dag_id).is_paused)
-        since = asyncio.run(_note_paused(environment, head, paused))
+        path = train_file(head.train)
+        if why := broken.get(head.train) or ("" if path.exists() else f"its file {path} is gone"):
+            return [
+                f"{name}: {why}. Its DAG is no longer scheduled and its journal is open, so what it moved "
+                f"goes neither on nor back. Mend {path.name}, or put it back; to take the train back, then "
+                "mark the run as failed"
+            ]
+        paused, now = bool(ti.get_dag(head.dag_id).is_paused), datetime.now(UTC)
+        since = _asked(environment, lambda client: note_paused(client, environment, head, paused, now))
         if since:
             return [
                 f"{name}: its DAG is paused (seen since {since}) and its journal is open, so what it moved "
@@ -89,13 +115,17 @@ class WatchdogOperator(BaseOperator):
         return []
 
     def _end(self, environment: Environment, context: Any, head: Head, why: str) -> list[str]:
+        from interlock.clients.abandoned import close_run, end_run
+
         name = f"{head.dag_id}/{head.run_id}"
         self.log.warning("%s: %s", name, why)
-        done = asyncio.run(_end(environment, head, why))
+        began = datetime.now(UTC)
+        done = _asked(environment, lambda client: end_run(client, environment, head, why, began))
         for line in done.did:
             self.log.info("%s: %s", name, line)
         self._tell(environment, context, head, done.statement(head, why))
-        for line in asyncio.run(_close(environment, head, whole=not done.not_whole)):
+        now = datetime.now(UTC)
+        for line in _asked(environment, lambda client: close_run(client, environment, head, done, now)):
             self.log.info("%s: %s", name, line)
         return [f"{name}: not whole: {service}: {reason}" for service, reason in done.not_whole.items()]
 
@@ -116,21 +146,26 @@ class WatchdogOperator(BaseOperator):
             self.log.info("evidence: rollback statement %s in the %s", recorded.digest, recorded.where)
 
     def _release(self, environment: Environment, ti: Any, found: Found) -> None:
-        from interlock.clients.abandoned import run_of
+        from interlock.clients.abandoned import release_left, run_of
 
         ended = []
         for holder in found.holders:
             run = run_of(holder)
             if run is not None and state_of(ti, *run) not in LIVE:
                 ended.append(holder)
-        for line in asyncio.run(_release(environment, ended)) if ended else ():
+        if not ended:
+            return
+        now = datetime.now(UTC)
+        for line in _asked(environment, lambda client: release_left(client, environment, ended, now)):
             self.log.warning("released %s, whose run has ended", line)
 
     def _remove_old(self, environment: Environment) -> None:
+        from interlock.clients.old_journals import remove_old
         from interlock.hooks.settings import settings
 
-        keep = settings().journals_kept
-        for name in asyncio.run(_remove_old(environment, keep)):
+        keep, now = settings().journals_kept, datetime.now(UTC)
+        where = environment.journal_namespace
+        for name in _asked(environment, lambda client: remove_old(client, where, now, keep)):
             self.log.info("removed %s, which was closed more than %d days ago", name, keep.days)
 
 
@@ -145,49 +180,26 @@ def state_of(ti: Any, dag_id: str, run_id: str) -> str | None:
     return str(getattr(state, "value", state))
 
 
-def _client(environment: Environment) -> KubernetesClient:
+def _asked(environment: Environment, question: Callable[[KubernetesClient], Coroutine[Any, Any, T]]) -> T:
+    """The answer of a client's function about an environment."""
     from interlock.hooks.kubernetes import InterlockKubernetesHook
 
-    return InterlockKubernetesHook(environment.kubernetes).get_conn()
+    async def ask() -> T:
+        async with InterlockKubernetesHook(environment.kubernetes).get_conn() as client:
+            return await question(client)
+
+    return asyncio.run(ask())
 
 
-async def _look(environment: Environment) -> Found:
-    from interlock.clients.abandoned import look
-
-    async with _client(environment) as client:
-        return await look(client, environment)
-
-
-async def _end(environment: Environment, head: Head, why: str) -> Ended:
-    from interlock.clients.abandoned import end_run
-
-    async with _client(environment) as client:
-        return await end_run(client, environment, head, why, datetime.now(UTC))
-
-
-async def _release(environment: Environment, holders: list[str]) -> list[str]:
-    from interlock.clients.abandoned import release_left
-
-    async with _client(environment) as client:
-        return await release_left(client, environment, holders, datetime.now(UTC))
-
-
-async def _close(environment: Environment, head: Head, *, whole: bool) -> list[str]:
-    from interlock.clients.abandoned import close_run
-
-    async with _client(environment) as client:
-        return await close_run(client, environment, head, datetime.now(UTC), whole=whole)
-
-
-async def _note_paused(environment: Environment, head: Head, paused: bool) -> str:
-    from interlock.clients.abandoned import note_paused
-
-    async with _client(environment) as client:
-        return await note_paused(client, environment, head, paused, datetime.now(UTC))
-
-
-async def _remove_old(environment: Environment, keep: timedelta) -> list[str]:
-    from interlock.clients.old_journals import remove_old
-
-    async with _client(environment) as client:
-        return await remove_old(client, environment.journal_namespace, datetime.now(UTC), keep)
+def broken_trains(environments: Mapping[str, Environment]) -> dict[str, str]:
+    """The train files that don't load, by train, each with what is wrong: Airflow schedules none of these."""
+    broken: dict[str, str] = {}
+    loaded: list[Train] = []
+    for path in train_files():
+        try:
+            train = load_train(path, environments)
+            refuse_other_names(path, train, loaded)
+            loaded.append(train)
+        except TrainFileError as error:
+            broken[path.stem] = f"its file does not load: {error}"
+    return broken

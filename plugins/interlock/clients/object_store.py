@@ -280,6 +280,11 @@ class ObjectStore:
             raise StoreUnavailable(f"{where}: not reachable ({type(error).__name__})") from error
 
 
+def read_descriptions() -> None:
+    """Read botocore's descriptions of S3, which take longer than a request; later clients find them read."""
+    boto3.client("s3", region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-").close()
+
+
 class _ExistsError(StoreError):
     """412: the condition doesn't hold."""
 

@@ -1,0 +1,1 @@
+"""What Airflow's own processes tell Interlock of."""

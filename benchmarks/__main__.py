@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "sandbox of their own. Writes the raw figures and a Markdown section.",
     )
     parser.add_argument("--sizes", type=_sizes, default=_SIZES, help=f"services of each train; {_SIZES}")
+    parser.add_argument("--ways", type=_ways, default=(OURS, BY_HAND), help=f"{OURS},{BY_HAND}: one or both")
     parser.add_argument("--seed", type=int, default=7, help="of the graphs; 7")
     parser.add_argument("--ready", type=float, default=15, help="seconds until a pod is ready; 15")
     parser.add_argument("--soak", type=float, default=15, help="seconds that a release has to hold; 15")
@@ -79,6 +80,13 @@ def _sizes(text: str) -> list[int]:
     if min(sizes) < 1 or len(set(sizes)) < len(sizes):
         raise argparse.ArgumentTypeError("expected different numbers from 1 up, such as 3,12")
     return sizes
+
+
+def _ways(text: str) -> tuple[str, ...]:
+    ways = tuple(text.split(","))
+    if not set(ways) <= {OURS, BY_HAND} or len(set(ways)) < len(ways):
+        raise argparse.ArgumentTypeError(f"expected {OURS}, {BY_HAND}, or both with a comma between them")
+    return ways
 
 
 def _sandbox(state: State, command: str, include: Path) -> int:
@@ -104,7 +112,7 @@ def _measure(state: State, graphs: list[Graph], options: argparse.Namespace) -> 
         "runs": [],
     }
     records: list[dict[str, Any]] = []
-    plan = [(graph, way) for graph in graphs for way in (OURS, BY_HAND)]
+    plan = [(graph, way) for graph in graphs for way in options.ways]
     for number, (graph, way) in enumerate(plan, 1):
         head = f"[{number}/{len(plan)}] {graph.size} services, {way}"
         began = time.monotonic()

@@ -194,6 +194,7 @@ class CloseOperator(TrainOperator):
 
         None where nothing was to move: after a dry run, and without a plan.
         """
+        from interlock.clients.ending import end
         from interlock.clients.journal import JournalStore
         from interlock.clients.locks import release_all
         from interlock.clients.settled import judged
@@ -219,13 +220,11 @@ class CloseOperator(TrainOperator):
                 moved = outcome.still_moved(written.journal for written in journals.values())
                 if head is not None and going_back and moved:
                     raise AirflowFailException(_not_back(moved, verdict))
+            now = datetime.now(UTC)
             if head is not None and not head.closed:
-                for found in verdict.services:
-                    if found.state == "not-whole":
-                        await store.leave(run.hash, journals[found.service], found.reason)
-                await store.close(run.hash, datetime.now(UTC), whole=verdict.state != "not-whole")
-            # At last: whoever locks next finds this run ended.
-            released = await release_all(client, where.journal_namespace, run.holder, datetime.now(UTC))
+                released = await end(client, where.journal_namespace, head, journals, verdict, now)
+            else:
+                released = await release_all(client, where.journal_namespace, run.holder, now)
             self.log.info("released %s", ", ".join(released) or "no lock")
         return plan, verdict
 

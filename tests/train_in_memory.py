@@ -97,7 +97,7 @@ class TrainInMemory:
         for name in "ab":
             self.ti.states |= {f"{name}.{task}": "success" for task in ("preflight", "promote", "verify")}
             self.ti.xcoms[f"{name}.promote", ROLLOUT_KEY] = {"ready_at": "then"}
-            self.ti.xcoms[f"{name}.verify", SOAK_KEY] = {"held": 1, "ready_at": "then"}
+            self.ti.xcoms[f"{name}.verify", SOAK_KEY] = {"held": 1, "ready_at": "then", "generation": 2}
 
     async def head(self) -> Head:
         """The run's head, which must be there."""

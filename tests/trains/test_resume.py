@@ -11,7 +11,7 @@ from moved_train import IMAGE, NOW, deployment, ref
 from interlock.manifest import Manifest
 from interlock.trains.change import Change, FieldWrite
 from interlock.trains.entries import Head, Mutation, ServiceJournal, Stop
-from interlock.trains.resume import ending, recorded, refusal, stays, transitions, was_whole
+from interlock.trains.resume import ending, held, recorded, refusal, stays, transitions, was_whole
 
 CHANGE = Change("a", ref("a"), (FieldWrite(IMAGE, "a:1", "a:2", None),))
 NOTHING = Change("a", ref("a"), ())
@@ -101,6 +101,23 @@ def test_nothing_moves_once_the_run_ends(task: str, state: str) -> None:
 )
 def test_an_ended_run_is_where_its_journal_says(change: Change, journal: ServiceJournal, state: str) -> None:
     assert recorded(change, journal).state == state
+
+
+@pytest.mark.parametrize(
+    ("soak", "journal", "proven"),
+    [
+        ({"held": 15, "generation": 2}, MOVED, True),
+        ({"held": 15, "generation": 1}, MOVED, False),
+        ({"held": 15}, MOVED, False),
+        ({"failed": "it crashed", "generation": 2}, MOVED, False),
+        ({}, MOVED, False),
+        # Only what goes with the workload was written, or the answer to its write is not known.
+        ({"held": 15, "generation": 7}, ServiceJournal("a"), True),
+        ({"held": 15, "generation": 7}, ServiceJournal("a", (mutation(after_generation=None),)), True),
+    ],
+)
+def test_a_soak_proves_what_it_watched(soak: Any, journal: ServiceJournal, proven: bool) -> None:
+    assert held(soak, CHANGE, journal) is proven
 
 
 def test_what_was_written_under_several_locks_goes_back_under_the_latest() -> None:

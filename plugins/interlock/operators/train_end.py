@@ -19,7 +19,7 @@ from interlock.operators.evidence import Said
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
-from interlock.runs.run import DRY_KEY, ROLLOUT_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
+from interlock.runs.run import DRY_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
 from interlock.trains import outcome, resume
 from interlock.trains.change import Change, as_written
 from interlock.trains.entries import Head, ServiceJournal
@@ -238,7 +238,7 @@ def _standing(
 ) -> Standing:
     """What is known of a service: the journal, its tasks, and whether it still is as it was promoted."""
     verified = states.get(f"{change.service}.verify") == "success"
-    failed = failure_of(change.service, states) or unproven(ti, change, states)
+    failed = failure_of(change.service, states) or unproven(ti, change, journal, states)
     if verified and not failed and journal.moved and not as_written(change, live):
         failed = outcome.judge(change, journal, live).reason or "it is no longer as it was promoted"
     return Standing(changes=change.moves, moved=journal.moved, verified=verified, failed=failed)
@@ -258,14 +258,12 @@ def failure_of(service: str, states: dict[str, str | None]) -> str:
     return f"task {service}.{failed[0]} failed" if failed else ""
 
 
-def unproven(ti: Any, change: Change, states: dict[str, str | None]) -> str:
+def unproven(ti: Any, change: Change, journal: ServiceJournal, states: dict[str, str | None]) -> str:
     """Why a `verify` that ended well proves nothing: a person marked it so; empty where it does."""
     task = f"{change.service}.verify"
     if not change.moves or states.get(task) != "success":
         return ""
-    # What the triggerer pushed outlives a clear: it counts only for the rollout that it watched.
-    soak, rollout = pulled(ti, task, SOAK_KEY), pulled(ti, f"{change.service}.promote", ROLLOUT_KEY)
-    if "held" in soak and soak.get("ready_at") == rollout.get("ready_at"):
+    if resume.held(pulled(ti, task, SOAK_KEY), change, journal):
         return ""
     return f"task {task} was marked as success, and the release was not seen to hold"
 

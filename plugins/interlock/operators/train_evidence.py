@@ -139,15 +139,19 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
 def _ended(ti: Any, change: Change, plan: Plan, states: Mapping[str, str | None], log: Any) -> Iterator[Said]:
     """What the triggerer left of a service: no worker task of the service came after it."""
     about = {"service": change.service, "ref": str(change.ref), "plan_hash": plan.hash}
-    left: dict[str, dict[str, Any]] = {}
-    for task, key in (("preflight", PREFLIGHT_KEY), ("promote", ROLLOUT_KEY), ("verify", SOAK_KEY)):
+
+    def left(task: str, key: str) -> dict[str, Any]:
         task_id = f"{change.service}.{task}"
         found = pulled(ti, task_id, key)
-        left[key] = found if _of_this_pass(found, states.get(task_id), PROOF[key]) else {}
-        if found and not left[key]:
+        if _of_this_pass(found, states.get(task_id), PROOF[key]):
+            return found
+        if found:
             log.info("%s is %s; what a former try left is not its evidence", task_id, states.get(task_id))
-    looked, rollout, soak = left[PREFLIGHT_KEY], left[ROLLOUT_KEY], left[SOAK_KEY]
-    if looked and not rollout:
+        return {}
+
+    rollout, soak = left("promote", ROLLOUT_KEY), left("verify", SOAK_KEY)
+    # What preflight found, promote has said, if it came to that.
+    if not rollout and (looked := left("preflight", PREFLIGHT_KEY)):
         yield Said("preflight", {**about, **preflight_fields(looked)})
     if rollout:
         failed = str(rollout.get("failed") or "")

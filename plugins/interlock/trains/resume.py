@@ -75,6 +75,18 @@ def ending(states: Mapping[str, str | None]) -> str:
     return ""
 
 
+def held(soak: Mapping[str, object], change: Change, journal: ServiceJournal) -> bool:
+    """Whether a soak's record is of what the run wrote last: one of an earlier pass, or none, proves nothing.
+
+    Args:
+        soak: what the wait for the soak left; empty if it left nothing.
+        change: what the plan changes of the service.
+        journal: what the run did to it.
+    """
+    written = [m.after_generation for m in journal.mutations if m.ref == change.ref and m.after_generation]
+    return "held" in soak and (not written or soak.get("generation") == written[-1])
+
+
 def stays(head: Head | None, journal: ServiceJournal) -> str:
     """Why a service is not taken back now, whoever cleared its rollback; empty if it is to go back."""
     if head is None or not any(mutation.moves for mutation in journal.mutations):

@@ -253,7 +253,11 @@ class SoakTrigger(_WorkloadTrigger):
                     state = self._judge(seen)
                 if isinstance(state, Held):
                     self.log.info("%s held for %g s", self.about.title, self.seconds)
-                    result = {"held": self.seconds, "ready_at": self.ready_at}
+                    result = {
+                        "held": self.seconds,
+                        "ready_at": self.ready_at,
+                        "generation": self.generation,
+                    }
                     return TaskSuccessEvent(xcoms={"soak": result})
                 if isinstance(state, Broken):
                     if seen.stopped is None:

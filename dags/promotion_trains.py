@@ -9,6 +9,7 @@ A file that is wrong becomes an import error that names its line; the other trai
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -102,21 +103,27 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
         for service in train.services:
             with TaskGroup(group_id=service.name):
                 common = {**of_train, "service": service.name}
-                preflight = PreflightOperator(
-                    task_id="preflight",
-                    trigger_rule=TriggerRule.NONE_FAILED,
-                    patience=service.deadline,
-                    **common,
-                )
-                # A service before it may not be on board; its own preflight is skipped if it is not itself.
+                # A service before it may not be on board. Without a lock (a dry run) nothing goes on.
                 promote = PromoteOperator(
                     task_id="promote", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **common
                 )
                 verify = VerifyOperator(
                     task_id="verify", patience=service.soak + timedelta(minutes=5), **common
                 )
-                [plan, lock] >> preflight >> promote >> verify
-            of_service[service.name] = (preflight, promote, verify)
+                promote >> verify
+                # What comes first has just been looked at by `lock`.
+                first = promote
+                if service.after:
+                    first = PreflightOperator(
+                        task_id="preflight",
+                        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+                        patience=service.deadline,
+                        **common,
+                    )
+                    first >> promote
+                # No edge from `plan`: at each look the scheduler would read for each service what it skips.
+                lock >> first
+            of_service[service.name] = (first, promote, verify)
         for service in train.services:
             for dependency in service.after:
                 # The next one is looked at while this one soaks.
@@ -147,9 +154,17 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
     return dag
 
 
+def _for_task(train: Train, task_id: str) -> Train:
+    """What a worker builds for a task: `promote`, of which there are many, needs its service alone."""
+    name, _, task = task_id.partition(".")
+    if task != "promote":
+        return train
+    return replace(train, services=(replace(train.service(name), after=()),))
+
+
 _environments = load_environments(environments_file())
 # A task needs its own DAG alone; the DAG processor, which asks for none, gets them all.
-_asked = get_parsing_context().dag_id
+_asked, _asked_task = get_parsing_context()
 _trains: list[Train] = []
 for _path in train_files():
     if _asked and _asked.partition("__")[2] != _path.stem:
@@ -164,6 +179,8 @@ for _path in train_files():
         _dag.fileloc = str(_path)
     else:
         _trains.append(_train)
+        if _asked_task:
+            _train = _for_task(_train, _asked_task)
         # A worker builds its DAG anew for each task: with hundreds of services a second one counts.
         if _asked is None or _asked.startswith("undo_"):
             _undo = _train_dag(_train.reversed(), undo=True)

@@ -115,10 +115,10 @@ def test_two_processes_serialize_to_the_same_bytes(parsed: dict[str, Any], tmp_p
 def test_the_edges_are_the_services_dependencies(parsed: dict[str, Any]) -> None:
     upstream = {task: set(found) for task, found in parsed["dags"][PAYMENTS]["upstream"].items()}
 
-    assert upstream["service-a.preflight"] == {"plan", "lock"}
-    assert upstream["service-a.promote"] == {"service-a.preflight"}
+    assert "service-a.preflight" not in upstream
+    assert upstream["service-a.promote"] == {"lock"}
     for service in ("service-b", "service-c"):
-        assert upstream[f"{service}.preflight"] == {"plan", "lock", "service-a.promote"}
+        assert upstream[f"{service}.preflight"] == {"lock", "service-a.promote"}
         assert upstream[f"{service}.promote"] == {f"{service}.preflight", "service-a.verify"}
     for service in ("service-a", "service-b", "service-c"):
         assert upstream[f"{service}.verify"] == {f"{service}.promote"}
@@ -137,6 +137,22 @@ def test_a_task_builds_its_own_dag_alone(dag_id: str, parsed: dict[str, Any], tm
     assert found["errors"] == {}
     assert found["dags"].keys() == {dag_id}
     assert found["dags"][dag_id]["upstream"] == parsed["dags"][dag_id]["upstream"]
+
+
+@pytest.mark.parametrize("dag_id", [PAYMENTS, "undo_train__payments"])
+def test_a_promotion_builds_its_service_alone(dag_id: str, tmp_path: Path) -> None:
+    found = _parse(
+        tmp_path,
+        DAGS / "promotion_trains.py",
+        _AIRFLOW_PARSING_CONTEXT_DAG_ID=dag_id,
+        _AIRFLOW_PARSING_CONTEXT_TASK_ID="service-b.promote",
+    )
+    assert found["errors"] == {}
+    tasks = found["dags"][dag_id]["upstream"]
+    assert {"plan", "lock", "service-b.promote", "service-b.verify", "rollback.service-b", "close"} <= set(
+        tasks
+    )
+    assert not [task for task in tasks if "service-a" in task or "service-c" in task]
 
 
 def test_a_wrong_train_file_names_its_line_and_the_other_trains_load(tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def test_trains_go_on_and_nothing_they_said_is_lost(sandbox: RunningSandbox, fau
     assert "statements waiting: 0" in sandbox.interlock("status")
     bucket = EvidenceBucket(sandbox.env)
     expected = {
-        moving: (moving_id, {"plan": 1, "preflight": 3, "promote": 6, "verify": 3, "seal": 1}),
-        spooling: (spooling_id, {"plan": 1, "preflight": 3, "promote": 6, "verify": 3, "seal": 1}),
+        moving: (moving_id, {"plan": 1, "preflight": 2, "promote": 6, "verify": 3, "seal": 1}),
+        spooling: (spooling_id, {"plan": 1, "preflight": 2, "promote": 6, "verify": 3, "seal": 1}),
     }
     for train, (run_id, kinds) in expected.items():
         assert _kinds(bucket.statements(train.run_hash(run_id))) == kinds

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.execution_time.xcom import XCom
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from memory_cluster import MemoryCluster
 from moved_train import planned
 from train_in_memory import TrainInMemory
@@ -58,6 +58,14 @@ async def test_a_wait_that_refuses_leaves_its_reason_and_its_try(train: TrainInM
         left = event.xcoms[key]
         assert "holds no locks" in left["failed"]
         assert left["try_number"] == 2
+
+
+async def test_a_preflight_of_a_service_that_is_not_on_board_skips_itself(train: TrainInMemory) -> None:
+    trigger = PreflightTrigger(train="payments", service="somewhere-else")
+    train.ti.task_id = "somewhere-else.preflight"
+    trigger.task_instance = train.ti
+    [event] = [event async for event in trigger.run()]
+    assert isinstance(event, TaskSkippedEvent)
 
 
 @pytest.mark.parametrize(

@@ -98,12 +98,12 @@ class PlanOperator(TrainOperator, SkipMixin):
         ti.xcom_push(key="text", value=render(plan))
         ti.xcom_push(key=DRY_KEY, value=dry_run)
         tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)
-        off = [s.name for s in run.train.services if dry_run or plan.change(s.name) is None]
-        skipped = [task for task in self.get_direct_relatives() if task.task_id.split(".")[0] in off]
+        off = {s.name for s in run.train.services if dry_run or plan.change(s.name) is None}
+        outward = {f"{service}.{task}" for service in off for task in ("preflight", "promote")}
         if dry_run:
             self.log.info("dry run: it ends here, nothing was written")
-            skipped += [task for task in self.get_direct_relatives() if task.task_id in ("approve", "lock")]
-        self.skip(ti, skipped)
+            outward |= {"approve", "lock"}
+        self.skip(ti, [task for task in self.dag.tasks if task.task_id in outward])
 
 
 class UndoPlanOperator(PlanOperator):

@@ -67,7 +67,8 @@ class _LookOperator(ServiceOperator):
 class PreflightOperator(_LookOperator):
     """Looks whether the service is still as the plan saw it, while those before it soak.
 
-    It refuses early what `promote` would refuse.
+    It refuses early what `promote` would refuse. Services that come after no other have none: `lock` has
+    just looked.
     """
 
     trigger = "PreflightTrigger"
@@ -91,11 +92,10 @@ class PromoteOperator(ServiceOperator):
             return
         generation = asyncio.run(self._act(run, change, fence))
         deadline = datetime.now(UTC) + run.train.service(self.service).deadline
-        looked = pulled(ti, f"{self.service}.preflight", PREFLIGHT_KEY)
         tell(
             context,
             run,
-            self.said(run, "preflight", change, **preflight_fields(looked)),
+            *self._looked(run, ti, change),
             self.said(
                 run,
                 "promote",
@@ -115,6 +115,13 @@ class PromoteOperator(ServiceOperator):
             ),
             method_name="execute_complete",
         )
+
+    def _looked(self, run: Run, ti: Any, change: Change) -> list[Said]:
+        """What preflight found; services that come after no other have none."""
+        if not run.train.service(self.service).after:
+            return []
+        looked = pulled(ti, f"{self.service}.preflight", PREFLIGHT_KEY)
+        return [self.said(run, "preflight", change, **preflight_fields(looked))]
 
     async def _act(self, run: Run, change: Change, fence: int) -> int:
         from interlock.clients.journal import JournalStore

@@ -13,7 +13,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
-from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import (
+    BaseTrigger,
+    TaskFailedEvent,
+    TaskSkippedEvent,
+    TaskSuccessEvent,
+    TriggerEvent,
+)
 
 from interlock.trains.change import as_written, differs
 from interlock.triggers.kills import marked
@@ -106,6 +112,10 @@ class PreflightTrigger(_ServiceTrigger):
         """Look once."""
         try:
             run = await asyncio.to_thread(self._begin, "preflight")
+            if run.needs_plan().change(self.service) is None:
+                self.log.info("%s is not on board", self.service)
+                yield TaskSkippedEvent()
+                return
             problem = await self._problem(run, run.change(self.service))
         except AirflowFailException as refused:
             self.log.error("%s", refused)

@@ -12,7 +12,7 @@ import pytest
 
 from interlock.clients import watch
 from interlock.clients.kubeconfig import KubernetesSettings
-from interlock.clients.kubernetes import KubernetesClient
+from interlock.clients.kubernetes import KubernetesClient, KubernetesError
 from interlock.clients.watch import Scope, View, ViewEnded, shared
 from tests.clients.watched_pods import WatchedPods, pod, serving
 
@@ -200,14 +200,38 @@ async def test_a_view_that_died_says_so_to_all_who_wait_and_shows_nothing_old(
         with view.waking(one, "service-a"), same.waking(another, "service-z"):
             cluster.garble()
             await asyncio.wait_for(asyncio.gather(one.wait(), another.wait()), SECONDS)
-        for look in (lambda: view.objects, lambda: view.group("service-a"), lambda: view.client):
-            with pytest.raises(ViewEnded, match="watch of Pod in namespace payments has ended: KeyError"):
+        said = "watch of Pod in namespace payments has ended: KeyError"
+        for look in (lambda: view.objects, lambda: view.group("service-a")):
+            with pytest.raises(ViewEnded, match=said):
                 look()
+        with pytest.raises(ViewEnded, match=said):
+            await view.present()
         with cluster.changed:
             cluster._events.clear()
         async with viewing(address) as anew:
             assert list(anew.objects) == ["service-a-1"]
             await until(lambda: len(cluster.watched) >= 2)
+
+
+async def test_who_asks_what_is_there_now_shares_a_list_that_was_begun_after_the_question(
+    cluster: WatchedPods, address: str
+) -> None:
+    cluster.put("service-a-1")
+    async with viewing(address) as view:
+        before = cluster.asked.count("list")
+        with cluster.held():
+            first = [asyncio.create_task(view.present()) for _ in range(20)]
+            await until(lambda: cluster.asked.count("list") == before + 1)
+            # These ask while a list is under way that may have missed what they want to know.
+            later = [asyncio.create_task(view.present()) for _ in range(20)]
+            await asyncio.sleep(0)
+            cluster.put("service-a-2")
+        await asyncio.gather(*first)
+        assert all(list(found) == ["service-a-1", "service-a-2"] for found in await asyncio.gather(*later))
+        assert cluster.asked.count("list") == before + 2
+        cluster.away = True
+        with pytest.raises(KubernetesError):
+            await view.present()
 
 
 async def test_a_client_that_cannot_be_made_is_told_to_all_who_wait() -> None:

@@ -38,6 +38,7 @@ class WatchedPods:
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.RLock())
+        self.answering = threading.Lock()
         self.version = 1
         self.oldest = 0
         self.forbidden = self.away = self.curt = self.closing = False
@@ -68,6 +69,12 @@ class WatchedPods:
             self.version += 1
             self._events.append((self.version, {"object": pod("service-a-1", self.version)}))
             self.changed.notify_all()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep back the answers to lists, which show what was there when they were asked for."""
+        with self.answering:
+            yield
 
     def drop_watches(self) -> None:
         """Cut the connections of all watches, in the middle of their answer."""
@@ -125,7 +132,9 @@ def _handler(cluster: WatchedPods) -> type[BaseHTTPRequestHandler]:
             if cluster.away:
                 self._answer(503, {"message": "away"})
             elif "watch" not in query:
-                self._answer(200, cluster.list())
+                found = cluster.list()
+                with cluster.answering:
+                    self._answer(200, found)
             elif cluster.forbidden:
                 self._answer(403, {"message": "pods is forbidden: cannot watch", "reason": "Forbidden"})
             else:

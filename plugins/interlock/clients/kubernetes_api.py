@@ -12,12 +12,10 @@ Errors:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import httpx2
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.view import mapping, maps, text
+from interlock.trains.view import maps, text
 
 
 class KubernetesError(Exception):
@@ -89,17 +87,6 @@ def workload_of(pod: Manifest) -> str:
             hashed = pod.labels.get("pod-template-hash")
             return name.removesuffix(f"-{hashed}") if hashed and owner.get("kind") == "ReplicaSet" else name
     return pod.name
-
-
-def selector_of(selector: Mapping[str, object]) -> str:
-    """A LabelSelector as the text that a list takes; what it selects is the same."""
-    parts = [f"{key}={value}" for key, value in mapping(selector, "matchLabels").items()]
-    for expression in maps(selector, "matchExpressions"):
-        key, found = text(expression, "key"), expression.get("values")
-        values = ",".join(map(str, found)) if isinstance(found, list) else ""
-        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
-        parts.append(forms.get(text(expression, "operator"), key))
-    return ",".join(parts)
 
 
 def error_of(method: str, path: str, response: httpx2.Response) -> KubernetesError:

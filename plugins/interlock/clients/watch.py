@@ -70,6 +70,8 @@ class View:
         self._groups: dict[str, dict[str, Manifest]] = {}
         self._connect = connect
         self._client: KubernetesClient | None = None
+        self._listing: asyncio.Task[dict[str, Manifest]] | None = None
+        self._coming: asyncio.Task[dict[str, Manifest]] | None = None
         self._version = ""
         self._news = False
         self._watching_since: float | None = None
@@ -110,16 +112,17 @@ class View:
         self.check()
         return list(self._groups.get(name, {}).values())
 
-    @property
-    def client(self) -> KubernetesClient:
-        """The client that the view follows with, for a direct look; it is closed when the view ends.
+    async def present(self) -> dict[str, Manifest]:
+        """The objects by name, by a list that was begun after this call; all who ask meanwhile share one.
 
         Raises:
-            ViewEnded: it is closed.
+            KubernetesError: the API server is away, or refuses.
+            ViewEnded: the view's client is closed.
         """
         self.check()
-        assert self._client is not None, "a view has a client once it is filled"
-        return self._client
+        if self._coming is None:
+            self._coming = asyncio.create_task(self._list_again(self._listing))
+        return await asyncio.shield(self._coming)
 
     @contextlib.contextmanager
     def waking(self, event: asyncio.Event, *groups: str) -> Iterator[None]:
@@ -192,12 +195,30 @@ class View:
                 futile = 0 if steady or self._news else futile + 1
                 await asyncio.sleep(pause(futile))
 
+    async def _list_again(self, under_way: asyncio.Task[dict[str, Manifest]] | None) -> dict[str, Manifest]:
+        if under_way is not None:
+            await asyncio.wait({under_way})
+        # Who asks from now on comes too late for this list.
+        self._listing, self._coming = self._coming, None
+        self.check()
+        assert self._client is not None, "a view has a client once it is filled"
+        try:
+            return {item.name: item for item in (await self._list(self._client))[0]}
+        except Exception:
+            # Of a view that ended meanwhile, that is to be said.
+            self.check()
+            raise
+
+    async def _list(self, client: KubernetesClient) -> tuple[list[Manifest], str]:
+        scope = self.scope
+        return await client.list(
+            scope.api_version, scope.kind, scope.namespace, labels=scope.labels, metadata=scope.metadata
+        )
+
     async def _list_and_watch(self, client: KubernetesClient) -> None:
         scope = self.scope
         if not self._version:
-            items, version = await client.list(
-                scope.api_version, scope.kind, scope.namespace, labels=scope.labels, metadata=scope.metadata
-            )
+            items, version = await self._list(client)
             self._fill(items)
             self._version = version
         self._watching_since = time.monotonic()

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interlock.manifest import ObjectRef
 from interlock.runs.wait import Wait
 from interlock.trains.journal import stop_in
 from interlock.trains.kinds import WORKLOAD_API
@@ -54,25 +53,20 @@ class Views:
         return Seen(self._workloads.objects.get(about.name), self._pods.group(about.name), _stopped(head))
 
     async def read(self) -> Seen:
-        """What is there now, read directly.
+        """What is there now, read and not watched; waits that ask together share the reading.
 
         Raises:
             KubernetesError: the API server is away, or refuses.
-            ViewEnded: the views' client is closed.
+            ViewEnded: one of the views follows nothing any more.
         """
-        from interlock.clients.kubernetes_api import selector_of
+        from interlock.clients.watch import group_of
 
         about = self._about
-        workload = await self._workloads.client.get(about.ref)
-        pods: Sequence[Manifest] = ()
-        if workload is not None:
-            labels = selector_of(workload.spec.get("selector") or {})
-            pods, _ = await self._pods.client.list("v1", "Pod", about.namespace, labels=labels)
-        head = None
-        if self._heads is not None:
-            ref = ObjectRef("v1", "Secret", about.journal_namespace or "", about.journal or "")
-            head = await self._heads.client.get(ref, metadata=True)
-        return Seen(workload, pods, _stopped(head))
+        views = [self._workloads, self._pods, *([self._heads] if self._heads else [])]
+        workloads, pods, *heads = await asyncio.gather(*(view.present() for view in views))
+        head = heads[0].get(about.journal or "") if heads else None
+        mine = [pod for pod in pods.values() if group_of(pod) == about.name]
+        return Seen(workloads.get(about.name), mine, _stopped(head))
 
 
 def _stopped(head: Manifest | None) -> str | None:

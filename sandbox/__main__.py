@@ -20,18 +20,25 @@ from sandbox.supervisor import Program, Supervisor, SupervisorError
 _LOG_LINES = 20
 
 
+_NEWS_SECONDS = 20.0
+
+
 class Line:
-    """One line of progress, rewritten in place on a terminal."""
+    """One line of progress: rewritten in place on a terminal, elsewhere added to now and then."""
 
     def __init__(self, head: str) -> None:
         self._head = head
         self._terminal = sys.stdout.isatty()
+        self._told = time.monotonic()
         print(f"{head} starting …", end="", flush=True)
 
     def report(self, text: str) -> None:
         """Show what takes its time."""
         if self._terminal:
             print(f"\r\x1b[K{self._head} {text} …", end="", flush=True)
+        elif time.monotonic() - self._told >= _NEWS_SECONDS:
+            self._told = time.monotonic()
+            print(f" {text} …", end="", flush=True)
 
     def end(self, text: str) -> None:
         """Finish the line."""

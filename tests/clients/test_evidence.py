@@ -145,6 +145,39 @@ def test_where_one_of_several_has_to_wait_all_do_and_each_signed_that_can_be(
     assert [waits.signature is None for waits in waiting] == [sealed] * len(claims)
 
 
+def test_hundreds_of_statements_are_signed_a_batch_at_a_time_each_with_its_own_signature(
+    parts: Parts, store: ObjectStore, run: Run, public_keys: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [statement(run, f"service-{n}") for n in range(10)]
+    writer = parts.writer()
+    assert writer._vault is not None
+    sign, asked = writer._vault.sign_all, list[int]()
+    monkeypatch.setattr("interlock.clients.evidence.SIGNED_AT_ONCE", 4)
+    monkeypatch.setattr(
+        writer._vault, "sign_all", lambda key, data: (asked.append(len(data)), sign(key, data))[1]
+    )
+    recorded = writer.record_all(claims)
+    assert asked == [1, 4, 4, 1]
+    assert [kept.digest for kept in recorded] == [claim.digest for claim in claims]
+    for claim, kept in zip(claims, recorded, strict=True):
+        envelope = Envelope.from_json(store.get(kept.key))
+        envelope.verify(public_keys)
+        assert envelope.payload == claim.payload
+
+
+def test_a_vault_that_goes_away_meanwhile_leaves_only_the_others_unsigned(
+    parts: Parts, vault: RunningVault, run: Run
+) -> None:
+    claims = [statement(run, f"service-{n}") for n in range(5)]
+    writer = parts.writer(step=lambda step: vault.seal() if step == "statement kept" else None)
+    recorded = writer.record_all(claims)
+    waiting = [waits for _, waits in Spool(parts.folder).waiting()]
+    assert [kept.where for kept in recorded] == ["bucket", *["spool"] * 4]
+    assert "sealed" in recorded[1].reason
+    assert {waits.digest for waits in waiting} == {claim.digest for claim in claims[1:]}
+    assert {waits.signature for waits in waiting} == {None}
+
+
 def test_with_vault_sealed_a_statement_waits_unsigned_and_is_attested_late(
     parts: Parts, vault: RunningVault, store: ObjectStore, run: Run, public_keys: list[bytes]
 ) -> None:

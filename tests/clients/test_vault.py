@@ -21,6 +21,23 @@ def test_a_signature_is_verified_by_the_public_key_that_vault_gives_out(vault_cl
     Ed25519PublicKey.from_public_bytes(vault_client.public_key(KEY)[0].raw).verify(signature, b"words")
 
 
+def test_several_are_signed_by_one_request_each_for_itself_and_in_order(
+    vault_client: VaultClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault_client.sign(KEY, b"words")
+    requests: list[str] = []
+    post = vault_client._hvac.adapter.post
+    monkeypatch.setattr(
+        vault_client._hvac.adapter, "post", lambda url, **more: (requests.append(url), post(url, **more))[1]
+    )
+    data = [b"words %d" % n for n in range(12)]
+    signatures = vault_client.sign_all(KEY, data)
+    public = Ed25519PublicKey.from_public_bytes(vault_client.public_key(KEY)[0].raw)
+    for one, signature in zip(data, signatures, strict=True):
+        public.verify(signature, one)
+    assert requests == [f"/v1/transit/sign/{KEY}"]
+
+
 def test_an_older_key_version_stays_readable_after_a_rotation(
     vault: RunningVault, vault_client: VaultClient
 ) -> None:

@@ -41,6 +41,8 @@ from interlock.settings import STATEMENTS_KEY
 DEFAULT_KEY: Final = STATEMENTS_KEY
 AT_ONCE: Final = 8
 """How many statements of one writer are on their way to the store at a time."""
+SIGNED_AT_ONCE: Final = 100
+"""How many statements one request to Vault signs: at their largest 9 MB, of the 32 MiB that it takes."""
 log = logging.getLogger(__name__)
 
 
@@ -147,7 +149,7 @@ class BucketWriter:
         Raises:
             SpoolError: it could be kept in neither; the caller decides whether anything waits for that.
         """
-        return self._record(statement)[0]
+        return self._keep(statement, self._signed([statement])[0])
 
     def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
         """Keep several statements, a few at a time; where the first has to wait, the others do as well.
@@ -158,12 +160,12 @@ class BucketWriter:
         if not statements:
             return []
         # The first logs in and finds out who is away, so that not each of hundreds waits for an answer.
-        (first, signed), rest = self._record(statements[0]), statements[1:]
+        signature = self._signed(statements[:1])[0]
+        first, rest = self._keep(statements[0], signature), statements[1:]
         away = _MissingPartError(first.reason) if first.where == "spool" else None
-        if away and not signed:
-            return [first, *(self._spooled(statement, None, away) for statement in rest)]
+        signed = self._signed(rest) if isinstance(signature, bytes) else [signature] * len(rest)
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return [first, *pool.map(lambda statement: self._record(statement, away)[0], rest)]
+            return [first, *pool.map(lambda one, by: self._keep(one, by, away), rest, signed)]
 
     def ship(self) -> Shipped:
         """Carry what waits to the bucket, oldest first; stop at the first that can't be.
@@ -205,35 +207,40 @@ class BucketWriter:
             reasons.append(f"the store could not be listed: {error}")
         return RunStatements(tuple(sorted(found)), "; ".join(reasons))
 
-    def _record(
-        self, statement: Statement, store_away: _MissingPartError | None = None
-    ) -> tuple[Recorded, bool]:
-        """Keep a statement; where that is, and whether it is signed by now."""
+    def _signed(self, statements: Sequence[Statement]) -> list[bytes | Exception]:
+        """Each statement's signature, or why it has none."""
+        found: list[bytes | Exception] = []
+        for begin in range(0, len(statements), SIGNED_AT_ONCE):
+            some = statements[begin : begin + SIGNED_AT_ONCE]
+            try:
+                found += self._sign(*(statement.payload for statement in some))
+            except (VaultError, _MissingPartError) as error:
+                found += [error] * len(some)
+        return found
+
+    def _keep(
+        self, statement: Statement, signature: bytes | Exception, store_away: _MissingPartError | None = None
+    ) -> Recorded:
+        """Keep a statement in the bucket, or where it isn't signed or the store is away, in the spool."""
         for redaction in statement.redactions:
             log.warning(
                 "a value at %s looks like a secret (%s) and was withheld", redaction.path, redaction.rule
             )
-        signature: bytes | None = None
+        if isinstance(signature, Exception):
+            return self._spooled(statement, None, signature)
         try:
-            signature = self._sign(statement.payload)
             if store_away:
                 raise store_away
             self._put(statement.key, Envelope(statement.payload, signature, self._key), statement.evidence)
-        except (VaultError, StoreError, _MissingPartError) as error:
-            return self._spooled(statement, signature, error), signature is not None
-        return Recorded(statement.digest, "bucket", statement.key), True
+        except (StoreError, _MissingPartError) as error:
+            return self._spooled(statement, signature, error)
+        return Recorded(statement.digest, "bucket", statement.key)
 
     def _spooled(self, statement: Statement, signature: bytes | None, error: Exception) -> Recorded:
         log.warning("statement %s goes to the spool: %s", statement.digest, error)
+        at, key = rfc3339(statement.at), "" if signature is None else self._key
         self._spool.append(
-            Waiting(
-                statement.run.hash,
-                statement.payload,
-                signature,
-                "" if signature is None else self._key,
-                statement.evidence,
-                rfc3339(statement.at),
-            )
+            Waiting(statement.run.hash, statement.payload, signature, key, statement.evidence, at)
         )
         return Recorded(statement.digest, "spool", statement.key, str(error))
 
@@ -250,15 +257,15 @@ class BucketWriter:
                 sequence=place.sequence,
                 previous=place.previous,
             )
-            envelope = Envelope(late, self._sign(late), self._key)
+            envelope = Envelope(late, self._sign(late)[0], self._key)
         self._put(statement_key(waiting.run_hash, waiting.digest), envelope, waiting.evidence)
         self._spool.remove(place)
         self._step("removed")
 
-    def _sign(self, payload: bytes) -> bytes:
+    def _sign(self, *payloads: bytes) -> list[bytes]:
         if self._vault is None:
             raise _MissingPartError("there are no credentials for signing")
-        return self._vault.sign(self._key, pae(payload))
+        return self._vault.sign_all(self._key, [pae(payload) for payload in payloads])
 
     def _some_store(self) -> ObjectStore:
         if self._store is None:

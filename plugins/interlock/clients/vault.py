@@ -14,7 +14,7 @@ Errors:
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
@@ -178,19 +178,25 @@ class VaultClient:
         self._hvac.adapter.close()
 
     def sign(self, key: str, data: bytes) -> bytes:
-        """Return the 64-byte ed25519 signature of `data` by the newest version of a transit key.
+        """Return the 64-byte ed25519 signature of `data` by the newest version of a transit key."""
+        return self.sign_all(key, [data])[0]
+
+    def sign_all(self, key: str, data: Sequence[bytes]) -> list[bytes]:
+        """Return the signature of each of `data`, by one request.
 
         Raises:
-            VaultError: see the module's description.
+            VaultError: one could not be signed, and so none was.
         """
+        batch = [{"input": base64.b64encode(one).decode()} for one in data]
 
         def ask() -> Any:
-            return self._hvac.secrets.transit.sign_data(
-                key, hash_input=_b64(data), mount_point=self._settings.transit_mount
-            )
+            mount = self._settings.transit_mount
+            return self._hvac.secrets.transit.sign_data(key, batch_input=batch, mount_point=mount)
 
-        answer = self._asked(ask, f"signing with transit key {key}")
-        return base64.b64decode(str(answer["data"]["signature"]).rsplit(":", 1)[-1])
+        results = self._asked(ask, f"signing with transit key {key}")["data"]["batch_results"]
+        if errors := [one["error"] for one in results if one.get("error")]:
+            raise VaultRefused(f"{self._settings.address}: signing with transit key {key}: {errors[0]}")
+        return [base64.b64decode(str(one["signature"]).rsplit(":", 1)[-1]) for one in results]
 
     def public_key(self, key: str) -> tuple[PublicKey, ...]:
         """Return the public keys of all versions of a transit key, newest first."""
@@ -283,10 +289,6 @@ class VaultClient:
             self._settings.role_id, self._settings.secret_id, mount_point=self._settings.approle_mount
         )
         return True
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _first_line(error: Exception) -> str:

@@ -50,7 +50,7 @@ def _params(train: Train) -> dict[str, Param]:
         "rollback": Param(
             train.rollback,
             enum=list(get_args(Scope)),
-            description="What goes back when a service fails: the train, or it and what depends on it",
+            description="What goes back when a service fails: all that moved, or all but what is verified",
             section="Run",
         ),
         "irreversible": Param(

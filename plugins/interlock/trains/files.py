@@ -129,7 +129,7 @@ class TrainFile(_File):
     approval: bool = Field(default=False, description="Whether a person approves each plan")
     rollback: Scope = Field(
         default="train",
-        description="What goes back when a service fails: the train, or that service and what depends on it",
+        description="What goes back when a service fails: all that moved, or all but what is verified",
     )
     defaults: Defaults = Field(
         default={}, validate_default=True, description="For services that say nothing else"

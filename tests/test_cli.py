@@ -31,7 +31,7 @@ async def test_status_names_what_a_run_left_not_whole_until_a_later_run_has_move
     store = JournalStore(cluster, "interlock")
     (head,) = await store.open_heads()
     await store.leave(head.run, await store.service(head.run, "b"), "somebody changed it")
-    await store.close(head.run, NOW, whole=False)
+    await store.close(head, NOW, "not-whole")
     lines = await cli.status(cluster, SANDBOX)
     at = lines.index("runs that ended not whole: 1")
     assert HOLDER in lines[at + 1]
@@ -40,7 +40,12 @@ async def test_status_names_what_a_run_left_not_whole_until_a_later_run_has_move
     later = replace(head, run_id="manual__2", opened_at=NOW + timedelta(hours=1))
     await store.open(later)
     assert "runs that ended not whole: 1" in await cli.status(cluster, SANDBOX)
-    await store.close(later.run, NOW)
+    # One that went back leaves the service as it was.
+    await store.close(later, NOW, "all-old")
+    assert "runs that ended not whole: 1" in await cli.status(cluster, SANDBOX)
+    last = replace(head, run_id="manual__3", opened_at=NOW + timedelta(hours=2))
+    await store.open(last)
+    await store.close(last, NOW, "all-new")
     assert "runs that ended not whole: 0" in await cli.status(cluster, SANDBOX)
 
 
@@ -73,7 +78,7 @@ async def test_unlock_frees_a_lock_whose_journal_is_closed() -> None:
     cluster = await moved()
     store = JournalStore(cluster, "interlock")
     (head,) = await store.open_heads()
-    await store.close(head.run, NOW)
+    await store.close(head, NOW, "all-new")
     assert "released" in await cli.unlock(cluster, SANDBOX, "b", "Ada", "why", NOW, force=False)
 
 

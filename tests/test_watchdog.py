@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from memory_cluster import MemoryCluster
 from moved_train import DAG, HOLDER, IMAGE, NOW, RUN, SANDBOX, deployment, image, moved, ref
 
@@ -20,7 +21,8 @@ from interlock.clients.abandoned import (
     release_left,
     run_of,
 )
-from interlock.clients.journal import JournalStore, Written
+from interlock.clients.journal import JournalStore, Reopened, Written
+from interlock.clients.kubernetes import KubernetesError
 from interlock.clients.locks import all_held, take_all
 from interlock.clients.old_journals import remove_old
 from interlock.clients.workloads import BACK
@@ -28,8 +30,9 @@ from interlock.evidence.statement import Run, make_statement
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains.entries import Head, ServiceJournal, head_name, run_hash
 from interlock.trains.fields import put
-from interlock.trains.journal import STATE_LABEL
+from interlock.trains.journal import KIND_LABEL, STATE_LABEL
 from interlock.trains.lock import FENCE
+from interlock.trains.plan import Plan
 
 WHY = "the run was deleted with its journal open"
 HASH = run_hash(DAG, RUN)
@@ -139,6 +142,82 @@ async def test_what_is_said_for_the_record_names_each_service_and_is_allowed_to_
     assert statement.run.hash == head.run
 
 
+async def test_a_run_that_is_started_over_while_the_watchdog_waits_is_left_to_itself() -> None:
+    cluster = await moved()
+    (head,) = (await look(cluster, SANDBOX)).heads
+    done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
+    later = NOW + timedelta(minutes=1)
+    assert isinstance(await take_all(cluster, "payments", "interlock", ["a", "b"], HOLDER, later), dict)
+    store = JournalStore(cluster, "interlock")
+    await store.open(replace(head, opened_at=later, stop=None))
+
+    with pytest.raises(Reopened, match="started over"):
+        await close_run(cluster, SANDBOX, head, done, later)
+    assert len(await all_held(cluster, "interlock")) == 2
+    (reopened,) = await store.open_heads()
+    assert reopened.opened_at == later
+
+
+async def test_a_lock_that_was_taken_anew_since_the_look_is_not_released() -> None:
+    cluster = await moved()
+    found = await look(cluster, SANDBOX)
+    await JournalStore(cluster, "interlock").close(found.heads[0], NOW, "all-new")
+    await take_all(cluster, "payments", "interlock", ["a"], HOLDER, NOW)
+    assert await release_left(cluster, SANDBOX, found.leases, NOW) == [f"payments.b, held by {HOLDER}"]
+
+
+async def test_what_the_run_itself_decided_to_keep_stays() -> None:
+    cluster = await moved()
+    store = JournalStore(cluster, "interlock")
+    (head,) = await store.open_heads()
+    changes = Plan.from_json(head.plan).changes
+    narrow = Plan.of("payments", "sandbox", changes, rollback="service")
+    await store.open(replace(head, plan=narrow.to_json()))
+    await store.keep(head.run, await store.service(head.run, "a"), "it is verified")
+    (head,) = await store.open_heads()
+    done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
+    assert [await image(cluster, name) for name in "ab"] == ["a:2", "b:1"]
+    assert "a" in done.not_whole
+
+
+async def test_an_object_that_a_webhook_denies_keeps_no_other_service_from_going_back() -> None:
+    class Denying(MemoryCluster):
+        async def replace(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+            if manifest.ref == ref("b"):
+                raise KubernetesError("admission webhook denied the request", 422, "Invalid")
+            return await super().replace(manifest, dry_run=dry_run)
+
+    cluster = Denying()
+    cluster.__dict__ |= (await moved()).__dict__
+    (head,) = (await look(cluster, SANDBOX)).heads
+    done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
+    assert [await image(cluster, name) for name in "ab"] == ["a:1", "b:2"]
+    assert "webhook denied" in done.failed["b"]
+
+
+async def test_a_head_that_can_not_be_read_hides_no_other_run() -> None:
+    cluster = await moved()
+    damaged = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "journal-damaged",
+            "namespace": "interlock",
+            "labels": {KIND_LABEL: "run", STATE_LABEL: "open"},
+        },
+        "data": {},
+    }
+    await cluster.create(Manifest.of(damaged))
+    store = JournalStore(cluster, "interlock")
+    elsewhere = replace((await store.open_heads())[0], run_id="r", environment="gone")
+    await store.open(elsewhere)
+    found = await look(cluster, SANDBOX, ("sandbox", "other"))
+    assert [head.run_id for head in found.heads] == [RUN]
+    assert ["journal-damaged" in why for why in found.unreadable] == [True]
+    assert [head.environment for head in found.strays] == ["gone"]
+    assert any("UNREADABLE" in line for line in await status(cluster, SANDBOX))
+
+
 async def test_a_paused_dag_is_noted_once_and_until_it_goes_on() -> None:
     cluster = await moved()
     later = NOW + timedelta(minutes=2)
@@ -161,10 +240,10 @@ async def test_only_what_was_closed_long_ago_is_removed() -> None:
         head = Head(DAG, run, "payments", "sandbox", {}, NOW - timedelta(days=99))
         await store.open(head)
         await store.write(head.run, Written(ServiceJournal("a"), ""))
-        await store.close(head.run, NOW - timedelta(days=days))
+        await store.close(head, NOW - timedelta(days=days), "all-new")
     reopened = Head(DAG, "reopened", "payments", "sandbox", {}, NOW - timedelta(days=99))
     await store.open(reopened)
-    await store.close(reopened.run, NOW - timedelta(days=99))
+    await store.close(reopened, NOW - timedelta(days=99), "all-new")
     await store.open(reopened)
 
     removed = await remove_old(cluster, "interlock", NOW, timedelta(days=30))
@@ -194,7 +273,7 @@ async def test_a_journal_that_says_nothing_of_its_closing_is_kept_from_now_on() 
 async def test_a_journal_that_was_opened_anew_meanwhile_stays() -> None:
     cluster = await moved()
     (head,) = await JournalStore(cluster, "interlock").open_heads()
-    await JournalStore(cluster, "interlock").close(head.run, NOW - timedelta(days=99))
+    await JournalStore(cluster, "interlock").close(head, NOW - timedelta(days=99), "all-new")
 
     class Late(MemoryCluster):
         """Opens the journal anew between the look and the deletion."""
@@ -221,11 +300,11 @@ async def test_locks_are_released_only_where_the_journal_is_closed_or_missing() 
     store = JournalStore(cluster, "interlock")
     for run in ("open", "closed"):
         await store.open(Head(DAG, run, "payments", "sandbox", {}, NOW))
-    await store.close(run_hash(DAG, "closed"), NOW)
-    holders = (await look(cluster, SANDBOX)).holders
-    assert holders == (f"{DAG}/closed", f"{DAG}/missing", f"{DAG}/open")
+    await store.close(Head(DAG, "closed", "payments", "sandbox", {}, NOW), NOW, "all-new")
+    found = await look(cluster, SANDBOX)
+    assert found.holders == (f"{DAG}/closed", f"{DAG}/missing", f"{DAG}/open")
 
-    released = await release_left(cluster, SANDBOX, [*holders, "somebody"], NOW)
+    released = await release_left(cluster, SANDBOX, found.leases, NOW)
 
     assert released == [
         f"payments.b, held by {DAG}/closed",

@@ -119,8 +119,10 @@ async def status(client: KubernetesClient, environment: Environment) -> list[str
     """The environment's open journals and held locks, as lines."""
     store = JournalStore(client, environment.journal_namespace)
     lines = [f"environment {environment.name}"]
-    heads = [head for head in await store.open_heads() if head.environment == environment.name]
+    found, unreadable = await store.open_runs()
+    heads = [head for head in found if head.environment == environment.name]
     lines.append(f"open journals: {len(heads)}")
+    lines += [f"  UNREADABLE: {why}" for why in unreadable]
     for head in sorted(heads, key=lambda head: head.opened_at):
         lines.append(f"  {head.dag_id}/{head.run_id}, opened {head.opened_at.isoformat(timespec='seconds')}")
         if head.stop is not None:

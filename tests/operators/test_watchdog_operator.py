@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,25 @@ def test_a_run_whose_train_has_no_file_that_loads_is_named_and_left_as_it_is(
         images, heads = asyncio.run(_ends(cluster))
         assert images == ["a:2", "b:2"]
         assert [head.stop for head in heads] == [None]
+
+
+def test_a_run_that_airflow_shows_as_success_is_named_when_it_is_taken_back(cluster: MemoryCluster) -> None:
+    with pytest.raises(AirflowFailException, match=f"{DAG}/{RUN}: Airflow shows it as success"):
+        watch(Airflow(**{RUN: "success"}))
+    assert asyncio.run(_ends(cluster)) == (["a:1", "b:1"], [])
+
+
+def test_a_run_that_fails_the_watchdog_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch, cluster: MemoryCluster
+) -> None:
+    head = asyncio.run(JournalStore(cluster, "interlock").open_heads())[0]
+    spoilt = replace(head, run_id="a-first", plan={"version": 7})
+    asyncio.run(JournalStore(cluster, "interlock").open(spoilt))
+    with pytest.raises(AirflowFailException, match=f"{DAG}/a-first: "):
+        watch(Airflow())
+    images, heads = asyncio.run(_ends(cluster))
+    assert images == ["a:1", "b:1"]
+    assert [found.run_id for found in heads] == ["a-first"]
 
 
 def test_a_run_whose_train_loads_is_left_alone(include: Path, cluster: MemoryCluster) -> None:

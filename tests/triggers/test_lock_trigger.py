@@ -124,7 +124,7 @@ async def test_the_watchdog_finds_and_releases_what_a_run_that_ended_had_taken_o
     await cut_short(cluster)
     found = await abandoned.look(cluster, SANDBOX)
     assert (found.heads, found.holders) == ((), (HOLDER,))
-    released = await abandoned.release_left(cluster, SANDBOX, found.holders, NOW)
+    released = await abandoned.release_left(cluster, SANDBOX, found.leases, NOW)
     assert released == [f"payments.a, held by {HOLDER}"]
     assert await holders(cluster) == {}
 

@@ -9,16 +9,17 @@ One Airflow to a journal namespace: to another one, this one's runs would look d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.clients import locks
 from interlock.clients.ending import end
 from interlock.clients.journal import JournalStore, Written
-from interlock.clients.kubernetes import KubernetesClient
+from interlock.clients.kubernetes import KubernetesClient, KubernetesError
 from interlock.clients.settled import judged
 from interlock.clients.workloads import Refused, take_back
+from interlock.manifest import Manifest
 from interlock.trains.entries import Head, head_name, run_hash
 from interlock.trains.lock import holder_in
 from interlock.trains.model import Environment
@@ -34,10 +35,24 @@ PATIENCE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Found:
-    """What one environment has of runs: the open journals, and the holders of locks."""
+    """What one environment has of runs.
+
+    Attributes:
+        heads: the open journals.
+        leases: the locks that somebody holds.
+        unreadable: open journals whose head can't be read, why.
+        strays: open journals in its namespace whose environment no file names any more.
+    """
 
     heads: tuple[Head, ...]
-    holders: tuple[str, ...]
+    leases: tuple[Manifest, ...]
+    unreadable: tuple[str, ...] = ()
+    strays: tuple[Head, ...] = ()
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Who holds locks."""
+        return tuple(sorted({holder_in(lease) for lease in self.leases}))
 
 
 @dataclass
@@ -49,12 +64,14 @@ class Ended:
         did: each thing that was done, as text.
         restored: the fields that were restored, by service.
         refused: the services that could not be taken back, and why.
+        failed: the services whose restoring the API server rejected just now, and why.
     """
 
     verdict: RunOutcome = field(default_factory=lambda: verdict(()))
     did: list[str] = field(default_factory=list)
     restored: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def not_whole(self) -> dict[str, str]:
@@ -88,13 +105,21 @@ def run_of(holder: str) -> tuple[str, str] | None:
     return (dag_id, run_id) if dag_id and slash and run_id else None
 
 
-async def look(client: KubernetesClient, environment: Environment) -> Found:
-    """The environment's open journals, and who holds locks."""
-    heads = await JournalStore(client, environment.journal_namespace).open_heads()
+async def look(client: KubernetesClient, environment: Environment, known: Collection[str] = ()) -> Found:
+    """The environment's open journals, and who holds locks.
+
+    Args:
+        client: an opened client.
+        environment: the environment.
+        known: the names of all environments.
+    """
+    heads, unreadable = await JournalStore(client, environment.journal_namespace).open_runs()
     leases = await locks.all_held(client, environment.journal_namespace)
     return Found(
         tuple(head for head in heads if head.environment == environment.name),
-        tuple(sorted({holder_in(lease) for lease in leases})),
+        tuple(leases),
+        tuple(unreadable),
+        tuple(head for head in heads if head.environment not in (environment.name, *known)),
     )
 
 
@@ -131,7 +156,12 @@ async def end_run(
         await store.seal(head.run, written, why)
     journals = await store.services(head.run, list(journals))
     standings = {
-        change.service: Standing(changes=change.moves, moved=journals[change.service].journal.moved)
+        change.service: Standing(
+            changes=change.moves,
+            moved=journals[change.service].journal.moved,
+            # The run itself has decided that it stays.
+            verified=journals[change.service].journal.outcome == "kept",
+        )
         for change in plan.changes
     }
     decision = to_take_back(
@@ -143,13 +173,14 @@ async def end_run(
         await _back(client, store, head.run, service, done)
     journals = await store.services(head.run, list(journals))
     # What could not go back is another's by now, and not waited for.
-    awaited = [change for change in plan.changes if change.service not in done.refused]
+    unmoved = {**done.refused, **done.failed}
+    awaited = [change for change in plan.changes if change.service not in unmoved]
     found = {one.service: one for one in await judged(client, awaited, journals, patience=patience)}
     done.verdict = verdict(
         [
             _seen(found[change.service])
             if change.service in found
-            else ServiceOutcome(change.service, "not-whole", done.refused[change.service])
+            else ServiceOutcome(change.service, "not-whole", unmoved[change.service])
             for change in plan.changes
         ],
         [why],
@@ -179,19 +210,25 @@ async def note_paused(
 
 
 async def release_left(
-    client: KubernetesClient, environment: Environment, holders: Iterable[str], now: datetime
+    client: KubernetesClient, environment: Environment, leases: Iterable[Manifest], now: datetime
 ) -> list[str]:
-    """Release what runs that ended still hold, where their journal is closed or was never opened."""
+    """Release what runs that ended still hold, where their journal is closed or was never opened.
+
+    Args:
+        client: an opened client.
+        environment: the environment.
+        leases: the locks as they were read before it was known that their holders have ended: one that was
+            taken anew since stays.
+        now: the present.
+    """
     store = JournalStore(client, environment.journal_namespace)
     released = []
-    for holder in holders:
-        run = run_of(holder)
-        if run is None:
-            continue
-        head = await store.head(run_hash(*run))
-        if head is None or head.closed:
-            names = await locks.release_all(client, environment.journal_namespace, holder, now)
-            released += [f"{name}, held by {holder}" for name in names]
+    for lease in leases:
+        run = run_of(holder_in(lease))
+        line = await store.line(run_hash(*run)) if run else None
+        if run and (line is None or line.closed):
+            names = await locks.give_back(client, [lease], now)
+            released += [f"{name}, held by {holder_in(lease)}" for name in names]
     return released
 
 
@@ -207,7 +244,7 @@ def _seen(found: ServiceOutcome) -> ServiceOutcome:
 
 async def _back(client: KubernetesClient, store: JournalStore, run: str, service: str, done: Ended) -> None:
     written = await store.service(run, service)
-    if not written.journal.moved:
+    if not written.journal.moved or written.journal.outcome == "kept":
         return
     try:
         taken = await take_back(
@@ -217,6 +254,12 @@ async def _back(client: KubernetesClient, store: JournalStore, run: str, service
         ended = written.journal.ended("not-whole", str(refused))
         await store.write(run, Written(ended, written.version))
         done.refused[service] = str(refused)
+        return
+    except KubernetesError as error:
+        if not 400 <= error.status < 500:
+            raise
+        # It is this object that is refused, by a webhook say: the others are not to wait for it.
+        done.failed[service] = str(error)
         return
     done.restored[service] = taken.restored
     done.did += [f"{service}: restored {path}" for path in taken.restored]

@@ -36,10 +36,15 @@ async def end(
 
     Returns:
         The names of the leases that were released.
+
+    Raises:
+        Reopened: the run was started over since its head was read; nothing is released.
     """
     store = JournalStore(client, namespace)
+    # What is held by now; a lock that a run that starts over takes from now on stays its own.
+    held = await locks.held_by(client, namespace, holder_of(head.dag_id, head.run_id))
     for found in verdict.services:
         if found.state == "not-whole":
             await store.leave(head.run, journals[found.service], found.reason)
-    await store.close(head.run, now, whole=verdict.state != "not-whole")
-    return await locks.release_all(client, namespace, holder_of(head.dag_id, head.run_id), now)
+    await store.close(head, now, verdict.state)
+    return await locks.give_back(client, held, now)

@@ -14,12 +14,16 @@ from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal
 from interlock.trains.entries import Head, Outcome, ServiceJournal, Stop, head_name, service_name
-from interlock.trains.outcome import moved_since
+from interlock.trains.outcome import RunState, moved_since
 from interlock.trains.plan import Plan
 
 ATTEMPTS = 5
 HEADS = f"{journal.KIND_LABEL}=run"
 """Label selector of all head Secrets."""
+
+
+class Reopened(Exception):
+    """A run that was to be closed was started over by a person."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,18 @@ class JournalStore:
         return Line(head.labels.get(journal.STATE_LABEL) == "closed", journal.stop_in(head))
 
     async def open_heads(self) -> list[Head]:
-        """The heads of all runs whose journal is open."""
-        selector = f"{HEADS},{journal.STATE_LABEL}=open"
-        secrets, _ = await self._client.list("v1", "Secret", self._namespace, labels=selector)
-        return [journal.decode_head(secret) for secret in secrets]
+        """The heads of all runs whose journal is open, but for those that can't be read."""
+        return (await self.open_runs())[0]
+
+    async def open_runs(self) -> tuple[list[Head], list[str]]:
+        """The heads of all runs whose journal is open, and of those that can't be read, why."""
+        heads, unreadable = [], []
+        for secret in await self._secrets(f"{HEADS},{journal.STATE_LABEL}=open"):
+            try:
+                heads.append(journal.decode_head(secret))
+            except journal.JournalError as error:
+                unreadable.append(str(error))
+        return heads, unreadable
 
     async def stop(self, name: str, *, by: str, why: str, now: datetime) -> None:
         """Raise the stop flag on a head Secret; the first one to do so is the one that is named."""
@@ -110,9 +122,9 @@ class JournalStore:
 
     async def left(self, environment: str) -> list[Head]:
         """The heads of runs that ended not whole, until later runs have moved those services."""
-        whole = await self._ended(whole=True)
+        whole = await self._ended("all-new")
         found = []
-        for head in sorted(await self._ended(whole=False), key=lambda head: head.opened_at):
+        for head in sorted(await self._ended("not-whole"), key=lambda head: head.opened_at):
             board = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
             journals = [written.journal for written in (await self.services(head.run, board)).values()]
             services = {one.service for one in journals if one.outcome in ("not-whole", "kept")}
@@ -120,21 +132,41 @@ class JournalStore:
                 found.append(head)
         return found
 
-    async def _ended(self, *, whole: bool) -> list[Head]:
-        said = str(whole).lower()
-        secrets = await self._secrets(f"{HEADS},{journal.STATE_LABEL}=closed,{journal.WHOLE_LABEL}={said}")
+    async def _ended(self, verdict: RunState) -> list[Head]:
+        secrets = await self._secrets(
+            f"{HEADS},{journal.STATE_LABEL}=closed,{journal.VERDICT_LABEL}={verdict}"
+        )
         return [journal.decode_head(secret) for secret in secrets]
 
-    async def close(self, run: str, now: datetime, *, whole: bool = True) -> None:
-        """Mark a run's journal as closed at this time, and how the run left its services."""
-        closed: dict[str, object] = {
-            "labels": {journal.STATE_LABEL: "closed", journal.WHOLE_LABEL: str(whole).lower()},
-            "annotations": {
-                journal.CLOSED_ANNOTATION: now.isoformat(timespec="seconds"),
-                journal.PAUSED_ANNOTATION: None,
-            },
-        }
-        await self._client.merge(self._ref(head_name(run)), {"metadata": closed})
+    async def close(self, head: Head, now: datetime, verdict: RunState) -> None:
+        """Mark a run's journal as closed at this time, and how the run left its services.
+
+        Args:
+            head: the run's head as it was read.
+            now: the present.
+            verdict: where the run left its services.
+
+        Raises:
+            Reopened: the run was started over since the head was read.
+        """
+        for _ in range(ATTEMPTS):
+            present = await self._client.get(self._ref(head_name(head.run)))
+            if present is None or journal.decode_head(present).opened_at != head.opened_at:
+                raise Reopened(f"{head.run_id} was started over meanwhile, so its journal stays open")
+            closed: dict[str, object] = {
+                "resourceVersion": present.resource_version,
+                "labels": {journal.STATE_LABEL: "closed", journal.VERDICT_LABEL: verdict},
+                "annotations": {
+                    journal.CLOSED_ANNOTATION: now.isoformat(timespec="seconds"),
+                    journal.PAUSED_ANNOTATION: None,
+                },
+            }
+            try:
+                await self._client.merge(present.ref, {"metadata": closed})
+            except Conflict:
+                continue
+            return
+        raise Conflict(f"the head of {head.run_id} changed {ATTEMPTS} times")
 
     async def pause(self, run: str, since: datetime | None) -> None:
         """Note on an open run's head since when its DAG is paused; None: it is not."""

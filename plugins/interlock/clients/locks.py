@@ -7,7 +7,7 @@ two trains that share services neither interleave nor wait for each other for ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from interlock.clients.kubernetes import Conflict, KubernetesClient
@@ -27,8 +27,18 @@ async def take_all(
     services: Iterable[str],
     holder: str,
     now: datetime,
+    above: Mapping[str, int] | None = None,
 ) -> dict[str, int] | lock.HeldBy:
     """Take the locks of all services, or none.
+
+    Args:
+        client: an opened client.
+        namespace: of the services.
+        journal_namespace: of the leases.
+        services: whose locks to take.
+        holder: who takes them (`holder_of`).
+        now: the present, with a time zone.
+        above: by service, the highest number that its objects are stamped with.
 
     Returns:
         The transitions of each service's lock, which fence the writes under it; or who holds one of them.
@@ -38,9 +48,9 @@ async def take_all(
     for service in sorted(services):
         name = lock.lease_name(namespace, service)
         lease = leases.get(name) or lock.empty(namespace, service, journal_namespace)
-        wanted = await _take(client, lease, holder, now)
+        wanted = await _take(client, lease, holder, now, (above or {}).get(service, 0))
         if isinstance(wanted, lock.HeldBy):
-            await _give_back(client, taken.values(), holder, now)
+            await give_back(client, taken.values(), now)
             return wanted
         taken[service] = wanted
     return {service: lock.transitions(lease) for service, lease in taken.items()}
@@ -62,16 +72,37 @@ async def release_all(
     client: KubernetesClient, journal_namespace: str, holder: str, now: datetime
 ) -> list[str]:
     """Release all that a run holds; the names of the leases that it gave back."""
-    leases = await held_by(client, journal_namespace, holder)
-    await _give_back(client, leases, holder, now)
-    return [lease.name for lease in leases]
+    return await give_back(client, await held_by(client, journal_namespace, holder), now)
+
+
+async def give_back(client: KubernetesClient, leases: Iterable[Manifest], now: datetime) -> list[str]:
+    """Release leases as they were read; the names of those that were given back."""
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def free(lease: Manifest) -> str:
+        holder = lock.holder_in(lease)
+        present: Manifest | None = lease
+        # A lock that was taken anew is its taker's, even where that is the same run: its task was cleared.
+        while present is not None and lock.transitions(present) == lock.transitions(lease):
+            freed = lock.release(present, holder, now)
+            if freed is None:
+                return ""
+            try:
+                async with at_once:
+                    await client.replace(freed)
+                return lease.name
+            except Conflict:
+                present = await client.get(lease.ref)
+        return ""
+
+    return [name for name in await asyncio.gather(*(free(lease) for lease in leases)) if name]
 
 
 async def _take(
-    client: KubernetesClient, lease: Manifest, holder: str, now: datetime
+    client: KubernetesClient, lease: Manifest, holder: str, now: datetime, above: int
 ) -> Manifest | lock.HeldBy:
     for _ in range(ATTEMPTS):
-        wanted = lock.take(lease, holder, now)
+        wanted = lock.take(lease, holder, now, above=above)
         if isinstance(wanted, lock.HeldBy):
             return wanted
         try:
@@ -89,25 +120,3 @@ async def _read(client: KubernetesClient, journal_namespace: str) -> dict[str, M
 
 async def _write(client: KubernetesClient, lease: Manifest) -> Manifest:
     return await (client.replace(lease) if lease.resource_version else client.create(lease))
-
-
-async def _give_back(
-    client: KubernetesClient, leases: Iterable[Manifest], holder: str, now: datetime
-) -> None:
-    at_once = asyncio.Semaphore(AT_ONCE)
-
-    async def give_back(lease: Manifest) -> None:
-        present: Manifest | None = lease
-        # A lock that was taken anew is its taker's, even where that is the same run: its task was cleared.
-        while present is not None and lock.transitions(present) == lock.transitions(lease):
-            freed = lock.release(present, holder, now)
-            if freed is None:
-                return
-            try:
-                async with at_once:
-                    await client.replace(freed)
-                return
-            except Conflict:
-                present = await client.get(lease.ref)
-
-    await asyncio.gather(*(give_back(lease) for lease in leases))

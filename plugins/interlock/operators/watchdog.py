@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.project import environments_file, train_file, train_files
+from interlock.trains.lock import holder_in
 from interlock.trains.model import (
     Environment,
     Train,
@@ -54,38 +55,62 @@ class WatchdogOperator(BaseOperator):
             self.log.warning("train %s: %s", train, why)
         for environment in environments.values():
             try:
-                problems += self._watch(environment, context, broken)
+                problems += self._watch(environment, context, broken, tuple(environments))
             except Exception as error:
                 self.log.exception("environment %s", environment.name)
                 problems.append(f"{environment.name}: {error}")
         if problems:
             raise AirflowFailException("\n".join(problems))
 
-    def _watch(self, environment: Environment, context: Any, broken: Mapping[str, str]) -> list[str]:
+    def _watch(
+        self, environment: Environment, context: Any, broken: Mapping[str, str], known: tuple[str, ...]
+    ) -> list[str]:
         from interlock.clients.abandoned import look
 
         ti = context["ti"]
-        found = _asked(environment, lambda client: look(client, environment))
+        found = _asked(environment, lambda client: look(client, environment, known))
         self.log.info(
             "%s: open journals: %d, holders of locks: %d",
             environment.name,
             len(found.heads),
             len(found.holders),
         )
-        problems = []
+        problems = [f"{environment.name}: {why}" for why in found.unreadable]
+        problems += [
+            f"{head.dag_id}/{head.run_id}: its journal is open, and {environments_file()} has no environment "
+            f"{head.environment} any more: put it back, so that the run can end"
+            for head in found.strays
+        ]
         for head in found.heads:
-            state = state_of(ti, head.dag_id, head.run_id)
-            if state in LIVE:
-                problems += self._look_at_live(environment, ti, head, state, broken)
-                continue
-            why = f"the run {'was deleted' if state is None else f'ended as {state}'} with its journal open"
-            problems += self._end(environment, context, head, why)
+            try:
+                problems += self._look_at(environment, context, head, broken)
+            except Exception as error:
+                # The others are not to wait for it.
+                self.log.exception("%s/%s", head.dag_id, head.run_id)
+                problems.append(f"{head.dag_id}/{head.run_id}: {error}")
         self._release(environment, ti, found)
         try:
             self._remove_old(environment)
         except Exception as error:
             self.log.exception("old journals of %s stay", environment.name)
             problems.append(f"{environment.name}: old journals stay: {error}")
+        return problems
+
+    def _look_at(
+        self, environment: Environment, context: Any, head: Head, broken: Mapping[str, str]
+    ) -> list[str]:
+        ti = context["ti"]
+        state = state_of(ti, head.dag_id, head.run_id)
+        if state in LIVE:
+            return self._look_at_live(environment, ti, head, state, broken)
+        why = f"the run {'was deleted' if state is None else f'ended as {state}'} with its journal open"
+        problems = self._end(environment, context, head, why)
+        if state == "success":
+            # Whoever looks at the run alone sees green.
+            problems.append(
+                f"{head.dag_id}/{head.run_id}: Airflow shows it as success, though its `close` never ended "
+                "it; it was taken back"
+            )
         return problems
 
     def _look_at_live(
@@ -116,6 +141,7 @@ class WatchdogOperator(BaseOperator):
 
     def _end(self, environment: Environment, context: Any, head: Head, why: str) -> list[str]:
         from interlock.clients.abandoned import close_run, end_run
+        from interlock.clients.journal import Reopened
 
         name = f"{head.dag_id}/{head.run_id}"
         self.log.warning("%s: %s", name, why)
@@ -123,9 +149,17 @@ class WatchdogOperator(BaseOperator):
         done = _asked(environment, lambda client: end_run(client, environment, head, why, began))
         for line in done.did:
             self.log.info("%s: %s", name, line)
+        if done.failed:
+            # Its journal stays open: the next look tries again.
+            return [f"{name}: {service} did not go back: {text}" for service, text in done.failed.items()]
         self._tell(environment, context, head, done.statement(head, why))
         now = datetime.now(UTC)
-        for line in _asked(environment, lambda client: close_run(client, environment, head, done, now)):
+        try:
+            closed = _asked(environment, lambda client: close_run(client, environment, head, done, now))
+        except Reopened as reopened:
+            self.log.info("%s: %s", name, reopened)
+            return []
+        for line in closed:
             self.log.info("%s: %s", name, line)
         return [f"{name}: not whole: {service}: {reason}" for service, reason in done.not_whole.items()]
 
@@ -148,15 +182,16 @@ class WatchdogOperator(BaseOperator):
     def _release(self, environment: Environment, ti: Any, found: Found) -> None:
         from interlock.clients.abandoned import release_left, run_of
 
-        ended = []
-        for holder in found.holders:
-            run = run_of(holder)
-            if run is not None and state_of(ti, *run) not in LIVE:
-                ended.append(holder)
-        if not ended:
+        ended = [
+            holder
+            for holder in found.holders
+            if (run := run_of(holder)) is not None and state_of(ti, *run) not in LIVE
+        ]
+        leases = [lease for lease in found.leases if holder_in(lease) in ended]
+        if not leases:
             return
         now = datetime.now(UTC)
-        for line in _asked(environment, lambda client: release_left(client, environment, ended, now)):
+        for line in _asked(environment, lambda client: release_left(client, environment, leases, now)):
             self.log.warning("released %s, whose run has ended", line)
 
     def _remove_old(self, environment: Environment) -> None:

@@ -44,6 +44,7 @@ class Head:
         opened_at: when the journal was opened, with a time zone.
         closed: whether the run has ended and needs its journal no more.
         stop: the stop flag.
+        clear_number: how often the run had been cleared when its journal was opened.
         paused_since: when the watchdog first saw the run's DAG paused (RFC 3339); empty if it isn't.
     """
 
@@ -56,6 +57,7 @@ class Head:
     closed: bool = False
     stop: Stop | None = None
     paused_since: str = ""
+    clear_number: int = 0
 
     @property
     def run(self) -> str:

@@ -41,8 +41,8 @@ SECRET_TYPE = f"{PREFIX}journal"
 KIND_LABEL = f"{PREFIX}journal"
 RUN_LABEL = f"{PREFIX}run"
 STATE_LABEL = f"{PREFIX}state"
-WHOLE_LABEL = f"{PREFIX}whole"
-"""On the head of a run that ended: `false` if it left a service not whole, or new beside old ones."""
+VERDICT_LABEL = f"{PREFIX}verdict"
+"""On the head of a run that ended: where it left its services, `all-new`, `all-old` or `not-whole`."""
 SERVICE_LABEL = f"{PREFIX}service"
 STOP_ANNOTATION = f"{PREFIX}stop"
 PAUSED_ANNOTATION = f"{PREFIX}paused-since"
@@ -66,6 +66,7 @@ def encode_head(head: Head, namespace: str, resource_version: str = "") -> Manif
         "environment": head.environment,
         "plan": dict(head.plan),
         "opened_at": time_text(head.opened_at),
+        "clear_number": head.clear_number,
     }
     state = "closed" if head.closed else "open"
     labels = {KIND_LABEL: "run", RUN_LABEL: head.run, STATE_LABEL: state}
@@ -92,6 +93,7 @@ def decode_head(secret: Manifest) -> Head:
             closed=secret.labels.get(STATE_LABEL) == "closed",
             stop=stop_in(secret),
             paused_since=secret.annotations.get(PAUSED_ANNOTATION, ""),
+            clear_number=_number(body.get("clear_number")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(secret, error) from error
@@ -242,6 +244,10 @@ def _object(secret: Manifest, body: bytes) -> Mapping[str, object]:
 def _damaged(secret: Manifest, error: Exception) -> JournalError:
     what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
     return JournalError(f"Secret {secret.name} is damaged: {what}")
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _json(value: object) -> bytes:

@@ -99,7 +99,9 @@ def empty(namespace: str, service: str, journal_namespace: str) -> Manifest:
     )
 
 
-def take(lease: Manifest, holder: str, now: datetime, *, over: str | None = None) -> Manifest | HeldBy:
+def take(
+    lease: Manifest, holder: str, now: datetime, *, over: str | None = None, above: int = 0
+) -> Manifest | HeldBy:
     """Take a lock.
 
     Args:
@@ -107,6 +109,8 @@ def take(lease: Manifest, holder: str, now: datetime, *, over: str | None = None
         holder: who takes it (`holder_of`).
         now: the present, with a time zone.
         over: the holder that may be replaced, because its run has ended or a person decided so.
+        above: the highest number that the service's objects are stamped with: those of a service that was
+            renamed bear the stamps of another lock.
 
     Returns:
         The Lease to write; `HeldBy` if another has it.
@@ -119,7 +123,7 @@ def take(lease: Manifest, holder: str, now: datetime, *, over: str | None = None
         holderIdentity=holder,
         acquireTime=micro_time(now),
         renewTime=micro_time(now),
-        leaseTransitions=transitions(lease) + 1,
+        leaseTransitions=max(transitions(lease), above) + 1,
     )
 
 
@@ -128,6 +132,12 @@ def release(lease: Manifest, holder: str, now: datetime) -> Manifest | None:
     if not holder or holder_in(lease) != holder:
         return None
     return _with_spec(lease, holderIdentity="", renewTime=micro_time(now))
+
+
+def stamped(objects: Iterable[Manifest | None]) -> int:
+    """The highest number that one of these objects is stamped with; 0 for none."""
+    stamps = (found.annotations.get(FENCE, "").partition("-")[0] for found in objects if found is not None)
+    return max((int(stamp) for stamp in stamps if stamp.isdigit()), default=0)
 
 
 def holder_in(lease: Manifest) -> str:

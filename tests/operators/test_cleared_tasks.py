@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from memory_cluster import MemoryCluster
 from moved_train import HOLDER, IMAGE, NOW, image, moved, ref
 from train_in_memory import HASH, TrainInMemory, waits
 
-from interlock.clients.journal import Written
+from interlock.clients.journal import JournalStore, Written
 from interlock.clients.kubernetes import Unreachable
 from interlock.clients.locks import all_held, take_all
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
@@ -21,8 +22,9 @@ from interlock.operators.train_service import PromoteOperator
 from interlock.runs.lock import lock_and_open, needs_approval
 from interlock.runs.run import DRY_KEY, Run
 from interlock.trains.change import Change, FieldWrite
+from interlock.trains.entries import ServiceJournal, head_name
 from interlock.trains.fields import put
-from interlock.trains.lock import HeldBy
+from interlock.trains.lock import FENCE, HeldBy
 from interlock.trains.plan import Plan
 
 
@@ -191,7 +193,7 @@ def test_locks_are_held_until_the_journal_is_closed(
             close(train)
     assert holders(train) == 2
     with monkeypatch.context() as patched:
-        patched.setattr("interlock.clients.locks.release_all", away)
+        patched.setattr("interlock.clients.locks.give_back", away)
         with pytest.raises(Unreachable):
             close(train)
     assert asyncio.run(train.head()).closed
@@ -251,7 +253,56 @@ def test_only_a_dry_run_may_end_well_without_having_moved(
         close(train)
 
 
+def test_a_run_that_never_locked_says_nothing_of_what_others_moved(train: TrainInMemory) -> None:
+    train.ti.run_id = "manual__2"
+    train.ti.states |= {"lock": "success"}
+    with pytest.raises(AirflowFailException, match=r"all old: .*this run has no journal"):
+        close(train)
+
+
+def test_a_decision_that_somebody_marked_as_made_gives_nothing_away(train: TrainInMemory) -> None:
+    train.ti.states |= {"b.verify": "failed", "rollback.decide": "success"}
+    with pytest.raises(AirflowFailException, match="did not go back"):
+        close(train)
+    assert holders(train) == 2
+
+
+def test_what_began_while_it_was_decided_goes_back_as_well(
+    train: TrainInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = asyncio.run(train.journal("b"))
+    end(train, lambda found: ServiceJournal("b"), "b")
+    seal = JournalStore.seal
+
+    async def late(store: JournalStore, run: str, written: Written, why: str) -> None:
+        if written.journal.service == "b":
+            # The worker of a promotion that still lives was faster.
+            now = await store.service(run, "b")
+            await store.write(run, Written(journal, now.version))
+        await seal(store, run, written, why)
+
+    monkeypatch.setattr(JournalStore, "seal", late)
+    train.ti.states["a.verify"] = "failed"
+    assert decided(train) == ("b", "a")
+
+
 # lock
+
+
+def test_a_further_try_of_lock_does_not_lift_a_stop_but_a_clear_does(train: TrainInMemory) -> None:
+    head = asyncio.run(train.head())
+    asyncio.run(train.store.stop(head_name(HASH), by="Ada", why="pages fail", now=NOW))
+    with pytest.raises(AirflowFailException, match=r"pages fail \(by Ada\)"):
+        lock(train)
+    assert holders(train) == 2
+    train.context["dag_run"] = SimpleNamespace(clear_number=head.clear_number + 1)
+    lock(train)
+    assert asyncio.run(train.head()).stop is None
+
+
+def test_a_service_that_was_renamed_is_not_fenced_off_by_its_former_locks(train: TrainInMemory) -> None:
+    asyncio.run(train.cluster.merge(ref("a"), {"metadata": {"annotations": {FENCE: "6-back"}}}))
+    assert lock(train) == {"a": 7, "b": 2}
 
 
 def test_a_run_that_starts_over_is_fenced_from_its_former_self(train: TrainInMemory) -> None:
@@ -285,7 +336,7 @@ def test_a_run_that_left_something_not_whole_does_not_go_on(train: TrainInMemory
 
 def test_a_plan_that_no_longer_holds_frees_the_locks_when_nothing_moved(train: TrainInMemory) -> None:
     train.ti.run_id = "manual__2"
-    asyncio.run(train.store.close(HASH, NOW, whole=True))
+    asyncio.run(train.store.close(asyncio.run(train.head()), NOW, "all-new"))
     for lease in asyncio.run(all_held(train.cluster, "interlock")):
         asyncio.run(train.cluster.delete(lease.ref, lease.uid))
     with pytest.raises(AirflowFailException, match="Clear the task `plan`"):

@@ -107,6 +107,7 @@ def test_an_ended_run_is_where_its_journal_says(change: Change, journal: Service
     ("soak", "journal", "proven"),
     [
         ({"held": 15, "generation": 2}, MOVED, True),
+        ({"held": 15, "generation": 3}, MOVED, True),
         ({"held": 15, "generation": 1}, MOVED, False),
         ({"held": 15}, MOVED, False),
         ({"failed": "it crashed", "generation": 2}, MOVED, False),

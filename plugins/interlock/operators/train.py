@@ -201,6 +201,7 @@ class LockOperator(TrainOperator):
                     run_id=run.run_id,
                     plan=plan.to_json(),
                     since=datetime.now(UTC).isoformat(),
+                    clear_number=run.clear_number,
                 ),
                 method_name="execute_complete",
             )

@@ -24,9 +24,10 @@ from interlock.trains import outcome, resume
 from interlock.trains.change import Change, as_written
 from interlock.trains.entries import Head, ServiceJournal
 from interlock.trains.plan import Plan
-from interlock.trains.rollback import Standing, to_take_back
+from interlock.trains.rollback import Decision, Standing, to_take_back
 
 if TYPE_CHECKING:
+    from interlock.clients.journal import Written
     from interlock.clients.workloads import TakenBack
     from interlock.manifest import Manifest, ObjectRef
 
@@ -68,35 +69,47 @@ class DecideOperator(TrainOperator, SkipMixin):
             plan = Plan.from_json(head.plan)
             journals = await store.services(run.hash, [change.service for change in plan.changes])
             live = await client.get_all({ref for change in plan.changes for ref in change.refs})
-            standings = {
-                change.service: _standing(change, journals[change.service].journal, live, states, ti)
-                for change in plan.changes
-            }
-            stopped = f"the line was stopped: {head.stop.why} (by {head.stop.by})" if head.stop else ""
-            decision = to_take_back(
-                plan.edges,
-                standings,
-                failed=stopped,
-                scope=plan.rollback,
-                irreversible=plan.irreversible,
-            )
+            decision = self._judge(plan, head, journals, live, states, ti)
             if not decision.reason:
                 self.log.info("all services moved and are verified: nothing goes back")
                 return ()
-            self.log.warning("the train goes back: %s", decision.reason)
-            for service, why in decision.kept:
-                self.log.warning("%s stays: %s", service, why)
             await store.stop(run.head, by="rollback.decide", why=decision.reason, now=datetime.now(UTC))
             try:
+                # First nothing may begin any more. What began meanwhile goes back as well.
                 for written in journals.values():
                     await store.seal(run.hash, written, decision.reason)
+                journals = await store.services(run.hash, list(journals))
+                decision = self._judge(plan, head, journals, live, states, ti)
                 for service, why in decision.kept:
                     await store.keep(run.hash, journals[service], why)
             except Conflict as conflict:
                 # Not final: the task is tried again.
                 raise AirflowException(f"{conflict}: it decides again") from None
+            self.log.warning("the train goes back: %s", decision.reason)
+            for service, why in decision.kept:
+                self.log.warning("%s stays: %s", service, why)
         self.log.info("to take back, in this order: %s", ", ".join(decision.back) or "nothing")
         return decision.back
+
+    def _judge(
+        self,
+        plan: Plan,
+        head: Head,
+        journals: Mapping[str, Written],
+        live: Mapping[ObjectRef, Manifest | None],
+        states: dict[str, str | None],
+        ti: Any,
+    ) -> Decision:
+        return to_take_back(
+            plan.edges,
+            {
+                change.service: _standing(change, journals[change.service].journal, live, states, ti)
+                for change in plan.changes
+            },
+            failed=f"the line was stopped: {head.stop.why} (by {head.stop.by})" if head.stop else "",
+            scope=plan.rollback,
+            irreversible=plan.irreversible,
+        )
 
 
 class RollbackOperator(ServiceOperator):
@@ -195,7 +208,7 @@ class CloseOperator(TrainOperator):
         None where nothing was to move: after a dry run, and without a plan.
         """
         from interlock.clients.ending import end
-        from interlock.clients.journal import JournalStore
+        from interlock.clients.journal import JournalStore, Reopened
         from interlock.clients.locks import release_all
         from interlock.clients.settled import judged
 
@@ -207,8 +220,14 @@ class CloseOperator(TrainOperator):
             if plan is None or (dry and head is None):
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
-            if head is not None and head.closed:
-                self.log.info("this run had ended before: it is judged by its journal, nothing is written")
+            if head is None or head.closed:
+                # What is live is not this run's: it moved nothing, or others may have come after it.
+                if head is None and any(change.moves for change in plan.changes):
+                    failures = [
+                        *failures,
+                        "this run has no journal: it locked nothing, or ended long ago",
+                    ]
+                self.log.info("it is judged by its journal, and nothing is written")
                 services = [
                     resume.recorded(change, journals[change.service].journal) for change in plan.changes
                 ]
@@ -216,13 +235,16 @@ class CloseOperator(TrainOperator):
             else:
                 services = await judged(client, plan.changes, journals)
                 verdict = outcome.verdict(services, failures + _stopped(head))
-                going_back = bool(_stopped(head)) or states.get("rollback.decide") != "success"
+                going_back = bool(failures or head.stop) or states.get("rollback.decide") != "success"
                 moved = outcome.still_moved(written.journal for written in journals.values())
-                if head is not None and going_back and moved:
+                if going_back and moved:
                     raise AirflowFailException(_not_back(moved, verdict))
             now = datetime.now(UTC)
             if head is not None and not head.closed:
-                released = await end(client, where.journal_namespace, head, journals, verdict, now)
+                try:
+                    released = await end(client, where.journal_namespace, head, journals, verdict, now)
+                except Reopened as reopened:
+                    raise AirflowFailException(str(reopened)) from None
             else:
                 released = await release_all(client, where.journal_namespace, run.holder, now)
             self.log.info("released %s", ", ".join(released) or "no lock")

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from interlock.runs.run import APPROVED_KEY, Run
 from interlock.trains import resume
 from interlock.trains.entries import Head
-from interlock.trains.lock import HeldBy
+from interlock.trains.lock import HeldBy, stamped
 from interlock.trains.plan import Plan
 
 if TYPE_CHECKING:
@@ -40,19 +40,35 @@ async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> di
     plan = run.needs_plan()
     board = [change.service for change in plan.changes]
     where = run.environment
-    taken = await take_all(client, where.namespace, where.journal_namespace, board, run.holder, now)
+    refs = {ref for change in plan.changes for ref in change.refs}
+    live = await client.get_all(refs)
+    above = {change.service: stamped(live[ref] for ref in change.refs) for change in plan.changes}
+    taken = await take_all(client, where.namespace, where.journal_namespace, board, run.holder, now, above)
     if isinstance(taken, HeldBy):
         return taken
     store = JournalStore(client, where.journal_namespace)
     journals = await store.services(run.hash, board)
-    live = await client.get_all({ref for change in plan.changes for ref in change.refs})
+    # Read anew: nobody else changes it from now on.
+    live = await client.get_all(refs)
     why = resume.refusal(plan.changes, {name: written.journal for name, written in journals.items()}, live)
+    head = await store.head(run.hash)
+    if head is not None and not why:
+        why = resume.stopped_since(head, run.clear_number)
     if why:
-        line = await store.line(run.hash)
-        if line is None or line.closed or not any(written.journal.moved for written in journals.values()):
+        if head is None or head.closed or not any(written.journal.moved for written in journals.values()):
             await release_all(client, where.journal_namespace, run.holder, now)
         raise AirflowFailException(why)
-    await store.open(Head(run.dag_id, run.run_id, run.train.name, where.name, plan.to_json(), opened_at=now))
+    await store.open(
+        Head(
+            run.dag_id,
+            run.run_id,
+            run.train.name,
+            where.name,
+            plan.to_json(),
+            opened_at=now,
+            clear_number=run.clear_number,
+        )
+    )
     for written in journals.values():
         again = resume.onward(written.journal)
         if written.version and again != written.journal:

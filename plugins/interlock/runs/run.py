@@ -54,6 +54,7 @@ class Run:
         run_id: the run.
         try_number: the task's try.
         plan: the plan; None where `plan` has not made one.
+        clear_number: how often the run was cleared.
     """
 
     train: Train
@@ -62,6 +63,7 @@ class Run:
     run_id: str
     try_number: int
     plan: Plan | None
+    clear_number: int = 0
 
     @classmethod
     def of(cls, train: str, context: Mapping[str, Any], *, undo: bool = False) -> Run:
@@ -70,20 +72,21 @@ class Run:
         if undo:
             loaded = loaded.reversed()
         ti = context["ti"]
+        cleared = int(getattr(context.get("dag_run"), "clear_number", 0) or 0)
         plan = _plan(ti)
         name = plan.environment if plan else context["params"].get("environment", loaded.environments[0])
         if name not in environments:
             raise AirflowFailException(
                 f"environment {name!r} is not in {environments_file()}: it has {', '.join(environments)}"
             )
-        return cls(loaded, environments[name], ti.dag_id, ti.run_id, ti.try_number, plan)
+        return cls(loaded, environments[name], ti.dag_id, ti.run_id, ti.try_number, plan, cleared)
 
     @classmethod
-    def planned(cls, plan: Mapping[str, Any], dag_id: str, run_id: str) -> Run:
+    def planned(cls, plan: Mapping[str, Any], dag_id: str, run_id: str, clear_number: int) -> Run:
         """The run of a plan, outside a task."""
         made = Plan.from_json(plan)
         train, environments = _loaded(made.train)
-        return cls(train, environments[made.environment], dag_id, run_id, 1, made)
+        return cls(train, environments[made.environment], dag_id, run_id, 1, made, clear_number)
 
     @property
     def holder(self) -> str:

@@ -52,6 +52,21 @@ def refusal(
     return ""
 
 
+def stopped_since(head: Head, clear_number: int) -> str:
+    """Why a task that is tried again must not open the journal anew; empty if it may.
+
+    Args:
+        head: the run's head.
+        clear_number: how often the run was cleared by now: a clear starts over, a further try does not.
+    """
+    if head.closed or head.stop is None or head.clear_number != clear_number:
+        return ""
+    return (
+        f"the line was stopped: {head.stop.why} (by {head.stop.by}). "
+        "Clear the task `lock` with all that follows to start over"
+    )
+
+
 def onward(journal: ServiceJournal) -> ServiceJournal:
     """A service's journal as a run that starts over goes on from it."""
     if not journal.moved:
@@ -78,13 +93,17 @@ def ending(states: Mapping[str, str | None]) -> str:
 def held(soak: Mapping[str, object], change: Change, journal: ServiceJournal) -> bool:
     """Whether a soak's record is of what the run wrote last: one of an earlier pass, or none, proves nothing.
 
+    Somebody else may have changed another field since the write, so a later generation proves it as well.
+
     Args:
         soak: what the wait for the soak left; empty if it left nothing.
         change: what the plan changes of the service.
         journal: what the run did to it.
     """
     written = [m.after_generation for m in journal.mutations if m.ref == change.ref and m.after_generation]
-    return "held" in soak and (not written or soak.get("generation") == written[-1])
+    found = soak.get("generation")
+    number = found if isinstance(found, int) else 0
+    return "held" in soak and (not written or number >= written[-1])
 
 
 def stays(head: Head | None, journal: ServiceJournal) -> str:

@@ -27,20 +27,31 @@ class LockTrigger(BaseTrigger):
     :param dag_id: the run's DAG.
     :param run_id: the run.
     :param plan: the run's plan, as JSON.
+    :param clear_number: how often the run was cleared.
     :param since: since when the run waits, ISO 8601.
     """
 
-    def __init__(self, *, train: str, dag_id: str, run_id: str, plan: dict[str, Any], since: str) -> None:
+    def __init__(
+        self,
+        *,
+        train: str,
+        dag_id: str,
+        run_id: str,
+        plan: dict[str, Any],
+        since: str,
+        clear_number: int = 0,
+    ) -> None:
         super().__init__()
         self.train = train
         self.dag_id = dag_id
         self.run_id = run_id
         self.plan = plan
         self.since = since
+        self.clear_number = clear_number
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and exactly the constructor's arguments."""
-        names = ("train", "dag_id", "run_id", "plan", "since")
+        names = ("train", "dag_id", "run_id", "plan", "since", "clear_number")
         arguments = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -50,7 +61,7 @@ class LockTrigger(BaseTrigger):
         from interlock.clients.watch import ViewEnded
         from interlock.runs.run import Run
 
-        run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id)
+        run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id, self.clear_number)
         try:
             event = await self._ending(run)
         except (AirflowFailException, KubernetesError, ViewEnded) as refused:

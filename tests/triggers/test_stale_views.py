@@ -12,6 +12,7 @@ import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from interlock.clients.journal import JournalStore
+from interlock.clients.kubernetes import Unreachable
 from interlock.hooks.kubernetes import InterlockKubernetesHook
 from interlock.manifest import Manifest
 from interlock.trains.entries import Head, head_name, run_hash
@@ -186,6 +187,37 @@ async def test_only_a_task_that_was_marked_stops_the_line_not_one_that_begins_an
         )
         await trigger.on_kill()
     assert bool(await stop(cluster)) is stops
+
+
+async def test_a_failure_is_told_also_while_the_line_can_not_be_stopped(cluster: LiveCluster) -> None:
+    cluster.put(deployment(complete=False))
+    waits = asyncio.create_task(ending(rollout()))
+    await watching(cluster)
+    cluster.away = True
+    failed = deployment(complete=False).raw
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    status = {**failed["status"], "conditions": [condition]}
+    cluster.put(Manifest.of({**failed, "status": status}))
+    event = await waits
+    assert isinstance(event, TaskFailedEvent)
+    assert "progress deadline" in event.xcoms["rollout"]["failed"]
+
+
+async def test_what_moves_with_a_workload_is_asked_for_until_the_api_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [Unreachable("away"), Unreachable("away"), {"found": True}]
+
+    async def elsewhere(*_: object) -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(VerifyTrigger, "_elsewhere", elsewhere)
+    monkeypatch.setattr(train_service, "AGAIN_SECONDS", 0.0)
+    trigger = VerifyTrigger(train="t", service="a")
+    assert await trigger._elsewhere_in_time(SimpleNamespace(), SimpleNamespace()) == {"found": True}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("trigger", [rollout(), soak()])

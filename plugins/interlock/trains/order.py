@@ -9,7 +9,7 @@ Edges = Mapping[str, Sequence[str]]
 """The services that each service comes after."""
 
 Scope = Literal["train", "service"]
-"""What goes back when a service fails: all that moved, or all but what is verified and depends on none of it."""
+"""What goes back when a service fails: all that moved, or all but what is verified and independent of it."""
 
 
 class DependencyError(ValueError):

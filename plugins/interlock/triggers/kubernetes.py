@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 from interlock.evidence.redaction import redact_text
+from interlock.runs import line
 from interlock.runs.wait import Wait
 from interlock.trains import waiting
 from interlock.trains.rollout import Done, Failed, failures, new_pods
@@ -65,13 +66,10 @@ class _WorkloadTrigger(BaseTrigger):
             return
 
     async def _stop_the_line(self, why: str) -> None:
-        if self.about.journal and self.about.journal_namespace:
-            from interlock.clients.journal import JournalStore
-
-            async with await self._client() as client:
-                await JournalStore(client, self.about.journal_namespace).stop(
-                    self.about.journal, by=self.about.name, why=why, now=datetime.now(UTC)
-                )
+        about = self.about
+        if about.journal and about.journal_namespace:
+            where = (about.kubernetes_conn_id, about.journal_namespace, about.journal)
+            await line.stop(*where, by=about.name, why=why, log=self.log)
 
     async def on_kill(self) -> None:
         """A person marked this task: stop the line, so that the others end too and the train goes back."""

@@ -21,6 +21,7 @@ from airflow.triggers.base import (
     TriggerEvent,
 )
 
+from interlock.runs import line
 from interlock.trains.change import as_written, differs
 from interlock.triggers.kills import marked
 from interlock.triggers.kubernetes import SoakTrigger
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from interlock.manifest import Manifest, ObjectRef
     from interlock.runs.run import Run
     from interlock.trains.change import Change
+
+
+AGAIN_SECONDS = 1.0
 
 
 class _ServiceTrigger(BaseTrigger):
@@ -86,13 +90,20 @@ class _ServiceTrigger(BaseTrigger):
         async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
             return await client.get_all(refs)
 
-    async def _stop(self, run: Run, why: str) -> None:
-        from interlock.clients.journal import JournalStore
-        from interlock.hooks.kubernetes import InterlockKubernetesHook
+    async def _elsewhere_in_time(self, run: Run, change: Change) -> dict[ObjectRef, Manifest | None]:
+        """The same, once the API server answers; the task's own limit ends the asking."""
+        from interlock.clients.kubernetes import KubernetesError
 
-        async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
-            store = JournalStore(client, run.environment.journal_namespace)
-            await store.stop(run.head, by=self.service, why=why, now=datetime.now(UTC))
+        while True:
+            try:
+                return await self._elsewhere(run, change)
+            except KubernetesError as error:
+                self.log.info("%s; asking again", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _stop(self, run: Run, why: str) -> None:
+        where = (run.environment.kubernetes, run.environment.journal_namespace, run.head)
+        await line.stop(*where, by=self.service, why=why, log=self.log)
 
     async def on_kill(self) -> None:
         """A person marked this task: stop the line, so that the others end too and the train goes back."""
@@ -110,13 +121,18 @@ class PreflightTrigger(_ServiceTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look once."""
+        from interlock.clients.kubernetes import KubernetesError
+
         try:
             run = await asyncio.to_thread(self._begin, "preflight")
             if run.needs_plan().change(self.service) is None:
                 self.log.info("%s is not on board", self.service)
                 yield TaskSkippedEvent()
                 return
-            problem = await self._problem(run, run.change(self.service))
+            try:
+                problem = await self._problem(run, run.change(self.service))
+            except KubernetesError as error:
+                problem = f"{self.service}: {error}"
         except AirflowFailException as refused:
             self.log.error("%s", refused)
             yield TaskFailedEvent(xcoms=self._found(str(refused)))
@@ -137,7 +153,7 @@ class PreflightTrigger(_ServiceTrigger):
         async with AsyncExitStack() as stack:
             try:
                 views = await watched(run.wait_for(self.service), stack, asyncio.Event())
-                elsewhere = await self._elsewhere(run, change)
+                elsewhere = await self._elsewhere_in_time(run, change)
                 seen = views.seen
             except ViewEnded as ended:
                 return f"{self.service}: {ended}"
@@ -190,7 +206,7 @@ class VerifyTrigger(_ServiceTrigger):
             self.log.info("%s was live before this train: nothing to verify", self.service)
             yield TaskSuccessEvent(xcoms={"soak": self._try})
             return
-        elsewhere = await self._elsewhere(run, change)
+        elsewhere = await self._elsewhere_in_time(run, change)
         self._soak = SoakTrigger(
             ready_at=rollout["ready_at"],
             seconds=run.train.service(self.service).soak.total_seconds(),

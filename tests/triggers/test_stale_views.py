@@ -80,17 +80,6 @@ async def test_what_a_silent_watch_did_not_show_breaks_the_soak_all_the_same(clu
     assert "restarted once" in (await stop(cluster) or "")
 
 
-async def test_a_stop_of_the_line_that_went_unseen_breaks_the_soak(cluster: LiveCluster) -> None:
-    waits = asyncio.create_task(ending(soak()))
-    await watching(cluster)
-    cluster.silent = True
-    store = JournalStore(cluster, "interlock")
-    await store.stop(head_name(RUN), by="b", why="it failed", now=datetime.now(UTC))
-    event = await waits
-    assert isinstance(event, TaskFailedEvent)
-    assert "the line was stopped: it failed (by b)" in event.xcoms["soak"]["failed"]
-
-
 async def test_a_soak_holds_only_once_the_api_server_has_answered(cluster: LiveCluster) -> None:
     waits = asyncio.create_task(ending(soak(0.2)))
     await watching(cluster)

@@ -62,11 +62,10 @@ class Views:
         from interlock.clients.watch import group_of
 
         about = self._about
-        views = [self._workloads, self._pods, *([self._heads] if self._heads else [])]
-        workloads, pods, *heads = await asyncio.gather(*(view.present() for view in views))
-        head = heads[0].get(about.journal or "") if heads else None
+        workloads, pods = await asyncio.gather(self._workloads.present(), self._pods.present())
         mine = [pod for pod in pods.values() if group_of(pod) == about.name]
-        return Seen(workloads.get(about.name), mine, _stopped(head))
+        # The stop flag is not read again: whoever moves or decides next looks at it.
+        return Seen(workloads.get(about.name), mine, self.seen.stopped)
 
 
 def _stopped(head: Manifest | None) -> str | None:

@@ -13,7 +13,8 @@ import pytest
 from interlock.clients import watch
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes import KubernetesClient, KubernetesError
-from interlock.clients.watch import Scope, View, ViewEnded, shared
+from interlock.clients.scope import Scope, ViewEnded
+from interlock.clients.watch import View, shared
 from tests.clients.watched_pods import WatchedPods, pod, serving
 
 SCOPE = Scope("test", "v1", "Pod", "payments")

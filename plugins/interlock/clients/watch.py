@@ -15,12 +15,12 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import httpx2
 
 from interlock.clients.kubernetes import Forbidden, Gone, KubernetesClient, KubernetesError
 from interlock.clients.kubernetes_api import workload_of
+from interlock.clients.scope import Scope, ViewEnded
 from interlock.manifest import Manifest
 
 Connect = Callable[[], Awaitable[KubernetesClient]]
@@ -32,28 +32,6 @@ POLL_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 STEADY_SECONDS = 5.0
 """A watch that lasts for so long is no futile one, even if it brought no news."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a view shows.
-
-    Attributes:
-        connection: names the API server and identity; equal names share a view.
-        namespace: None means all namespaces.
-        metadata: the objects' metadata alone.
-    """
-
-    connection: str
-    api_version: str
-    kind: str
-    namespace: str | None
-    labels: str = ""
-    metadata: bool = False
-
-
-class ViewEnded(Exception):
-    """A view follows nothing any more, so it says nothing of what is; the message says why."""
 
 
 class View:

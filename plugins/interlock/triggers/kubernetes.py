@@ -125,7 +125,7 @@ class RolloutTrigger(_WorkloadTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch until the core says done or failed."""
-        from interlock.clients.watch import ViewEnded
+        from interlock.clients.scope import ViewEnded
 
         try:
             event = await self._ending()
@@ -215,7 +215,7 @@ class SoakTrigger(_WorkloadTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch until the core says held or broken."""
-        from interlock.clients.watch import ViewEnded
+        from interlock.clients.scope import ViewEnded
 
         try:
             event = await self._ending()

@@ -58,7 +58,7 @@ class LockTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Try at each change of a lock."""
         from interlock.clients.kubernetes import KubernetesError
-        from interlock.clients.watch import ViewEnded
+        from interlock.clients.scope import ViewEnded
         from interlock.runs.run import Run
 
         run = await asyncio.to_thread(Run.planned, self.plan, self.dag_id, self.run_id, self.clear_number)
@@ -79,7 +79,8 @@ class LockTrigger(BaseTrigger):
 
     async def _ending(self, run: Run) -> TriggerEvent:
         from interlock.clients.locks import API, LABELS
-        from interlock.clients.watch import Scope, shared
+        from interlock.clients.scope import Scope
+        from interlock.clients.watch import shared
         from interlock.hooks.kubernetes import InterlockKubernetesHook
         from interlock.notifications.waits import LongWait
         from interlock.runs.run import LOCKED_KEY, WAITED_KEY, locked

@@ -148,7 +148,7 @@ class PreflightTrigger(_ServiceTrigger):
         if not change.moves:
             self.log.info("%s is live already: nothing to do", self.service)
             return ""
-        from interlock.clients.watch import ViewEnded
+        from interlock.clients.scope import ViewEnded
 
         async with AsyncExitStack() as stack:
             try:

@@ -80,7 +80,8 @@ async def watched(about: Wait, stack: AsyncExitStack, changed: asyncio.Event) ->
         ViewEnded: one of them could not be filled: the connection is wrong, say.
     """
     from interlock.clients.journal import HEADS
-    from interlock.clients.watch import Scope, shared
+    from interlock.clients.scope import Scope
+    from interlock.clients.watch import shared
     from interlock.hooks.kubernetes import InterlockKubernetesHook
 
     connect = InterlockKubernetesHook(about.kubernetes_conn_id).get_conn_async

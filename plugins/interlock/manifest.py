@@ -18,7 +18,7 @@ PREFIX = "interlock.internal/"
 """What each annotation, label and Secret type of Interlock begins with."""
 
 FIELD_MANAGER = "interlock"
-"""The field manager that Interlock's server-side apply writes under."""
+"""The field manager that Interlock writes under."""
 
 
 class ManifestError(ValueError):

@@ -23,7 +23,6 @@ from interlock.trains.journal import (
     encode_head,
     encode_service,
     encode_stop,
-    secrets_of,
     stop_in,
 )
 
@@ -74,7 +73,7 @@ journals = st.builds(
     service=names,
     mutations=st.lists(mutations, max_size=3).map(tuple),
     restored=st.booleans(),
-    outcome=st.sampled_from([None, "promoted", "failed", "rolled-back", "not-whole"]),
+    outcome=st.sampled_from([None, "kept", "failed", "rolled-back", "not-whole"]),
     reason=texts,
 )
 
@@ -193,13 +192,6 @@ def test_a_crash_between_the_secrets_of_a_write_leaves_the_former_journal() -> N
         state: Mapping[str, Manifest] = {s.name: s for s in (*former, *later[:written])}
         assert decode_service(state.values(), RUN, "a") == large("x")
     assert decode_service({s.name: s for s in (*former, *later)}.values(), RUN, "a") == large("y")
-
-
-def test_the_secrets_of_a_service_are_told_from_those_of_one_with_a_longer_name() -> None:
-    ours = encode_service(RUN, large(), "i")
-    others = encode_service(RUN, ServiceJournal("a-1"), "i")
-    assert secrets_of((*ours, *others), RUN, "a") == ours
-    assert decode_service((*ours, *others), RUN, "a-1") == ServiceJournal("a-1")
 
 
 def test_a_service_without_secrets_has_no_journal() -> None:

@@ -63,13 +63,6 @@ def test_a_lock_never_expires_by_time() -> None:
     assert isinstance(take(taken(NEVER, A), B, NOW + timedelta(days=365)), HeldBy)
 
 
-def test_a_lock_is_taken_over_only_from_the_holder_that_was_named() -> None:
-    lease = taken(NEVER, A)
-    assert isinstance(take(lease, B, NOW, over="another"), HeldBy)
-    over = taken(lease, B, over=A)
-    assert (holder_in(over), transitions(over)) == (B, 2)
-
-
 def test_a_released_lock_keeps_its_transitions_and_the_resource_version_of_the_read() -> None:
     lease = taken(NEVER, A)
     lease.raw["metadata"]["resourceVersion"] = "7"

@@ -7,7 +7,7 @@ overwriting the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.clients.kubernetes import Conflict, KubernetesClient
@@ -198,7 +198,10 @@ class JournalStore:
             Conflict: its journal changed again and again meanwhile.
         """
         await self._end(
-            run, written, lambda found: None if found.moved else "failed", f"it did not move: {why}"
+            run,
+            written,
+            lambda found: None if found.moved or found.outcome else "failed",
+            f"it did not move: {why}",
         )
 
     async def keep(self, run: str, written: Written, why: str) -> None:
@@ -212,7 +215,9 @@ class JournalStore:
         Raises:
             Conflict: its journal changed again and again meanwhile.
         """
-        await self._end(run, written, lambda found: "kept" if found.moved else None, why)
+        await self._end(
+            run, written, lambda found: "kept" if found.moved and not found.outcome else None, why
+        )
 
     async def leave(self, run: str, written: Written, why: str) -> None:
         """Note that a run ends with a service not whole, whatever its journal said before.
@@ -225,23 +230,16 @@ class JournalStore:
         Raises:
             Conflict: its journal changed again and again meanwhile.
         """
-        for _ in range(ATTEMPTS):
-            if written.journal.outcome in ("not-whole", "kept"):
-                return
-            try:
-                await self.write(run, replace(written, journal=written.journal.ended("not-whole", why)))
-            except Conflict:
-                written = await self.service(run, written.journal.service)
-                continue
-            return
-        raise Conflict(f"the journal of {written.journal.service} changed {ATTEMPTS} times")
+        await self._end(
+            run, written, lambda found: None if found.outcome in ("not-whole", "kept") else "not-whole", why
+        )
 
     async def _end(
         self, run: str, written: Written, how: Callable[[ServiceJournal], Outcome | None], why: str
     ) -> None:
         for _ in range(ATTEMPTS):
             outcome = how(written.journal)
-            if outcome is None or written.journal.outcome is not None:
+            if outcome is None:
                 return
             try:
                 await self.write(run, Written(written.journal.ended(outcome, why), written.version))

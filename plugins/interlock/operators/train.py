@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
@@ -28,9 +28,6 @@ from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
 from interlock.trains.plan import Plan, PlanError, render
 from interlock.trains.undo import make_undo
-
-if TYPE_CHECKING:
-    pass
 
 
 class TrainOperator(BaseOperator):

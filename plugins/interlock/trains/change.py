@@ -101,7 +101,7 @@ class Change:
     Attributes:
         service: The service.
         ref: Its workload.
-        writes: The workload's fields, in the order of the apply object.
+        writes: The workload's fields, in the order of the release.
         objects: The further objects of its release, in the order of their writes.
         irreversible: Whether the release can't be taken back once it moved.
         after: All services on board that this one comes after, directly or through others.

@@ -16,7 +16,7 @@ from interlock.trains.change import FieldWrite
 from interlock.trains.fields import FieldPath
 
 MutationState = Literal["intent", "done"]
-Outcome = Literal["promoted", "failed", "rolled-back", "not-whole", "kept"]
+Outcome = Literal["failed", "rolled-back", "not-whole", "kept"]
 
 CREATED_BY = FieldPath.of("metadata", "annotations", f"{PREFIX}created-by")
 """Which run created an object. The API server gives out uids, so an intent can't hold the one to come."""

@@ -183,12 +183,6 @@ def decode_service(secrets: Iterable[Manifest], run: str, service: str) -> Servi
         raise _damaged(first, error) from error
 
 
-def secrets_of(secrets: Iterable[Manifest], run: str, service: str) -> tuple[Manifest, ...]:
-    """Those of the Secrets that belong to a service's journal, leftovers of a former one included."""
-    name = service_name(run, service)
-    return tuple(s for s in secrets if s.name == name or s.name.startswith(f"{name}."))
-
-
 def _secret(
     name: str,
     namespace: str,

@@ -1,8 +1,8 @@
 """Who may move a service: one Lease for each service, held by one DAG run.
 
 A lock is a Lease of coordination.k8s.io/v1 in Interlock's own namespace. It doesn't expire by time,
-for an approval may take days: the holder is a DAG run, and the lock is taken over only by name, when
-whoever asks has found that run ended and its journal closed, or is a person with a reason.
+for an approval may take days: the holder is a DAG run, which gives it back, or, once that run has ended and
+its journal is closed, the watchdog or a person does.
 
 Kubernetes doesn't check Leases on writes. Each take counts up ``leaseTransitions``, also one by the
 holder itself, whose run starts over then; a promotion stamps that count on its target (`FENCE`), and
@@ -99,16 +99,13 @@ def empty(namespace: str, service: str, journal_namespace: str) -> Manifest:
     )
 
 
-def take(
-    lease: Manifest, holder: str, now: datetime, *, over: str | None = None, above: int = 0
-) -> Manifest | HeldBy:
+def take(lease: Manifest, holder: str, now: datetime, *, above: int = 0) -> Manifest | HeldBy:
     """Take a lock.
 
     Args:
         lease: the Lease as read, or `empty` where there is none.
         holder: who takes it (`holder_of`).
         now: the present, with a time zone.
-        over: the holder that may be replaced, because its run has ended or a person decided so.
         above: the highest number that the service's objects are stamped with: those of a service that was
             renamed bear the stamps of another lock.
 
@@ -116,7 +113,7 @@ def take(
         The Lease to write; `HeldBy` if another has it.
     """
     present = holder_in(lease)
-    if present and present not in (holder, over):
+    if present and present != holder:
         return HeldBy(present, text(lease.raw, "spec", "acquireTime"), lease.name)
     return _with_spec(
         lease,

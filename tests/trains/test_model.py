@@ -341,3 +341,23 @@ def test_workloads_of_one_name_in_other_environments_are_others(tmp_path: Path) 
     first = train_of(tmp_path, text.format("sandbox", "cart"), "first.yaml")
     second = train_of(tmp_path, text.format("production", "basket"), "second.yaml")
     refuse_other_names(tmp_path / "second.yaml", second, [first])
+
+
+def test_two_services_do_not_bring_the_same_manifest(tmp_path: Path) -> None:
+    text = "services:\n  {0}: {{image: r.example/{0}}}\n  other: {{image: r.example/other}}\n"
+    limits = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: limits}\ndata: {MAX: '1'}\n"
+    for train, service in (("first", "cart"), ("second", "basket"), ("third", "cart")):
+        folder = tmp_path / train / service
+        folder.mkdir(parents=True)
+        (folder / "limits.yaml").write_text(limits)
+    first, second, third = (
+        train_of(tmp_path, text.format(service), f"{train}.yaml")
+        for train, service in (("first", "cart"), ("second", "basket"), ("third", "cart"))
+    )
+    with pytest.raises(
+        TrainFileError,
+        match=r"second.yaml:2: services.basket: found ConfigMap/limits among its manifests, which service cart",
+    ):
+        refuse_other_names(tmp_path / "second.yaml", second, [first])
+    # The same service in two trains has one lock.
+    refuse_other_names(tmp_path / "third.yaml", third, [first])

@@ -238,29 +238,42 @@ def load_train(path: Path, environments: Mapping[str, Environment] | None = None
 
 
 def refuse_other_names(path: Path, train: Train, others: Iterable[Train]) -> None:
-    """Refuse a train that calls a workload otherwise than another train does: a lock is a service's, by name.
+    """Refuse a train one of whose objects another service moves as well: a lock is a service's, by name.
 
     Raises:
-        TrainFileError: it does; all problems at once.
+        TrainFileError: another train calls a workload otherwise, or two services bring the same manifest; all
+            problems at once.
     """
     names = {
-        (service.kind, service.workload): (service.name, other.name)
+        what: (service.name, other.name)
         for other in others
         if set(other.environments) & set(train.environments)
         for service in other.services
+        for what in _objects(service)
     }
     document = Document.read(path)
     problems = []
     for service in train.services:
-        name, other = names.get((service.kind, service.workload), (service.name, ""))
-        if name != service.name:
-            text = (
-                f"services.{service.name}: found {service.kind}/{service.workload}, which train {other} "
-                f"calls {name!r}, expected that name: else both would move it without waiting for each other"
-            )
-            problems.append(Problem(str(path), document.line(("services", service.name), key=True), text))
+        for kind, called in _objects(service):
+            name, other = names.get((kind, called), (service.name, ""))
+            if name != service.name:
+                text = (
+                    f"services.{service.name}: found {kind}/{called}, which train {other} calls {name!r}, "
+                    "expected that name: else both would move it without waiting for each other"
+                    if (kind, called) == (service.kind, service.workload)
+                    else f"services.{service.name}: found {kind}/{called} among its manifests, which service "
+                    f"{name} of train {other} brings as well, expected one of them to"
+                )
+                line = document.line(("services", service.name), key=True)
+                problems.append(Problem(str(path), line, text))
     if problems:
         raise TrainFileError(problems)
+
+
+def _objects(service: Service) -> tuple[tuple[str, str], ...]:
+    """The kinds and names of what moves with a service's release."""
+    further = ((manifest.kind, manifest.name) for manifest in service.manifests)
+    return tuple(dict.fromkeys([(service.kind, service.workload), *further]))
 
 
 def json_schema() -> dict[str, Any]:

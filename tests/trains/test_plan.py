@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.change import Change, FieldConflict, FieldWrite, still_holds
+from interlock.trains.change import Change, FieldConflict, FieldWrite, ObjectChange, still_holds
 from interlock.trains.config import Release, RunConfig
 from interlock.trains.fields import ABSENT, FieldPath
 from interlock.trains.model import Environment, Service, Train
@@ -341,3 +341,11 @@ def test_a_plan_is_shown_with_what_changes_what_stays_and_what_is_taken_over() -
         "    taken over from kubectl",
         "service-b: Deployment/service-b is already live, nothing to do",
     ]
+
+
+def test_a_plan_that_no_journal_holds_is_refused_before_anything_is_locked() -> None:
+    large = FieldWrite(FieldPath.parse("data.FILE"), "a" * 500_000, "b" * 500_000, None)
+    further = ObjectChange(ObjectRef("v1", "ConfigMap", "payments", "files"), (large,))
+    change = Change("a", ObjectRef("apps/v1", "Deployment", "payments", "a"), (), objects=(further,))
+    with pytest.raises(PlanError, match=r"takes 1000\d+ bytes, more than a run's journal holds \(900000\)"):
+        Plan.of("payments", "sandbox", [change])

@@ -32,6 +32,9 @@ from interlock.trains.shown import shown
 
 _VERSION = 1
 
+MAX_BYTES = 900_000
+"""A Secret holds at most 1,048,576 bytes (Kubernetes, MaxSecretSize); the rest is for the other fields."""
+
 
 class PlanError(ValueError):
     """No plan can be made, or a stored one can't be read. Its text has one line a problem.
@@ -65,10 +68,21 @@ class Plan:
 
     @classmethod
     def of(cls, train: str, environment: str, changes: Sequence[Change], rollback: Scope = "train") -> Plan:
-        """The plan of these changes, with its hash."""
+        """The plan of these changes, with its hash.
+
+        Raises:
+            PlanError: it is too large for the head of a run's journal, which is one Secret.
+        """
         unhashed = cls(train, environment, tuple(changes), "", rollback)
-        digest = hashlib.sha256(rfc8785.dumps(unhashed._content())).hexdigest()
-        return cls(train, environment, tuple(changes), digest, rollback)
+        content = rfc8785.dumps(unhashed._content())
+        if len(content) > MAX_BYTES:
+            raise PlanError(
+                [
+                    f"the plan takes {len(content)} bytes, more than a run's journal holds ({MAX_BYTES}): "
+                    "promote fewer services at once, or keep large data out of their manifests"
+                ]
+            )
+        return cls(train, environment, tuple(changes), hashlib.sha256(content).hexdigest(), rollback)
 
     @property
     def take_overs(self) -> tuple[tuple[Change, FieldWrite], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from held_writes import HeldWrites, change_of
 from running_sandbox import RunningSandbox
 from train_runs import TrainRuns
 
@@ -50,14 +51,16 @@ def test_started_together_one_moves_and_the_other_waits_and_then_refuses_its_sta
     assert pair[0].whole()
 
 
-def test_the_waiting_train_goes_on_when_the_first_one_went_back(pair: Pair) -> None:
+def test_the_waiting_train_goes_on_when_the_first_one_went_back(pair: Pair, held: HeldWrites) -> None:
     first, second = pair
     good = first.new_releases()
     before = first.images()
-    first_id = first.trigger({**good, "pair-b": "1.2.0-never-ready"})
-    first.sandbox.until(lambda: len(first.holders()) == 2, 120, "the first train's locks")
-    second_id = second.trigger(good)
-    _other(second, second_id, first, first_id)
+    # Both plan from the same state: the first one moves nothing until the second one waits.
+    with held.hold(change_of("pair-a")) as change:
+        first_id = first.trigger({**good, "pair-b": "1.2.0-never-ready"})
+        change.wait()
+        second_id = second.trigger(good)
+        _other(second, second_id, first, first_id)
     first.sandbox.until(
         lambda: first.task_states(first_id)["pair-b.promote"] == "deferred", 120, "pair-b to be on its way"
     )
@@ -70,6 +73,25 @@ def test_the_waiting_train_goes_on_when_the_first_one_went_back(pair: Pair) -> N
     assert second.images() == {name: f"{before[name].rpartition(':')[0]}:{tag}" for name, tag in good.items()}
     # Never interleaved: the second one moved only after the first one had closed.
     assert second.times(second_id)[0]["pair-b.promote"] > first.times(first_id)[0]["close"]
+    assert second.holders() == {}
+    assert second.whole()
+
+
+def test_a_release_that_was_live_only_while_another_train_moved_is_no_longer(pair: Pair) -> None:
+    first, second = pair
+    good = first.new_releases()
+    first_id = first.trigger({**good, "pair-b": "1.2.0-never-ready"})
+    first.sandbox.until(
+        lambda: first.task_states(first_id)["pair-b.promote"] == "deferred", 120, "pair-b to be on its way"
+    )
+    second_id = second.trigger({"pair-a": good["pair-a"]})
+    _other(second, second_id, first, first_id)
+    assert "already live" in second.log(second_id, "plan")
+    first.sandbox.interlock("stop", "--by", "tests", "--reason", "enough seen", first_id)
+
+    assert first.wait(first_id)[0] == "failed"
+    assert second.wait(second_id)[0] == "failed"
+    assert "the plan no longer holds" in second.log(second_id, "lock")
     assert second.holders() == {}
     assert second.whole()
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.change import Change, FieldConflict, FieldWrite, ObjectChange, still_holds
+from interlock.trains.change import Change, FieldConflict, FieldWrite, ObjectChange, differs, still_holds
 from interlock.trains.config import Release, RunConfig
-from interlock.trains.fields import ABSENT, FieldPath
+from interlock.trains.fields import ABSENT, FieldPath, put
 from interlock.trains.model import Environment, Service, Train
+from interlock.trains.outcome import judge
 from interlock.trains.plan import Plan, PlanError, make_plan, render
 from interlock.trains.release import desired
 
@@ -106,6 +107,19 @@ def test_a_plan_changes_the_image_of_each_service_on_board_in_dependency_order()
 
 def test_a_release_that_is_live_already_is_a_change_without_writes() -> None:
     assert planned(workload(), tag="1.0.0").writes == ()
+
+
+def test_a_release_that_is_live_already_has_to_stay_so() -> None:
+    change = planned(workload(), tag="1.0.0")
+    assert Change.from_json(change.to_json()) == change
+    live = Manifest.of(workload())
+    assert differs(change, {change.ref: live}) == []
+    assert judge(change, None, {change.ref: live}).state == "unchanged"
+    # Another train takes its own release of it back meanwhile.
+    moved = {change.ref: Manifest.of(put(live.raw, IMAGE, "registry.internal/service-a:0.9.0"))}
+    (said,) = differs(change, moved)
+    assert "found registry.internal/service-a:0.9.0, expected registry.internal/service-a:1.0.0" in said
+    assert judge(change, None, moved).state == "not-whole"
 
 
 def test_what_interlock_wants_of_a_workload_is_the_image_alone() -> None:

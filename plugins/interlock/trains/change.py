@@ -104,6 +104,7 @@ class Change:
         writes: The workload's fields, in the order of the release.
         objects: The further objects of its release, in the order of their writes.
         irreversible: Whether the release can't be taken back once it moved.
+        holds: Of a release that is live already, the workload's fields that say so: the run relies on them.
         after: All services on board that this one comes after, directly or through others.
     """
 
@@ -113,6 +114,7 @@ class Change:
     objects: tuple[ObjectChange, ...] = ()
     irreversible: bool = False
     after: tuple[str, ...] = ()
+    holds: tuple[FieldWrite, ...] = ()
 
     @property
     def steps(self) -> tuple[ObjectChange, ...]:
@@ -148,6 +150,8 @@ class Change:
             data["irreversible"] = True
         if self.after:
             data["after"] = list(self.after)
+        if self.holds:
+            data["holds"] = [write.to_json() for write in self.holds]
         return data
 
     @classmethod
@@ -162,6 +166,7 @@ class Change:
             objects=tuple(ObjectChange.from_json(found) for found in data.get("objects", ())),
             irreversible=data.get("irreversible") is True,
             after=tuple(data.get("after", ())),
+            holds=tuple(FieldWrite.from_json(write) for write in data.get("holds", ())),
         )
 
 
@@ -208,7 +213,16 @@ def still_holds(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> tu
 
     Anything else may have moved: status, replicas of an autoscaler, annotations.
     """
-    return tuple(conflict for step in change.steps for conflict in conflicts(step, live.get(step.ref)))
+    found = [conflict for step in change.steps for conflict in conflicts(step, live.get(step.ref))]
+    return (*found, *no_longer(change, live))
+
+
+def no_longer(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> tuple[FieldConflict, ...]:
+    """What of a release that was live already is live no more."""
+    workload = live.get(change.ref)
+    if not change.holds or workload is None:
+        return ()
+    return _other(ObjectChange(change.ref), workload, {write.path: write.after for write in change.holds})
 
 
 def differs(change: Change, live: Mapping[ObjectRef, Manifest | None]) -> list[str]:

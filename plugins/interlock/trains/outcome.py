@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.change import Change, FieldConflict, ObjectConflict, value_of
+from interlock.trains.change import Change, FieldConflict, ObjectConflict, no_longer, value_of
 from interlock.trains.entries import Head, ServiceJournal
 from interlock.trains.fields import same
 from interlock.trains.kinds import WORKLOADS
@@ -78,7 +78,8 @@ def judge(
     """
     mutations = [m for m in journal.mutations if m.moves] if journal else []
     if not change.moves and not mutations:
-        return ServiceOutcome(change.service, "unchanged")
+        lost = "; ".join(map(str, no_longer(change, live)))
+        return ServiceOutcome(change.service, "not-whole" if lost else "unchanged", lost)
     # By field: what was there before the run first wrote it, and what the run wrote last.
     fields = {(step.ref, w.path): (w.before, w.after) for step in change.steps for w in step.writes}
     first_seen = {(m.ref, w.path): w.before for m in reversed(mutations) for w in m.writes}

@@ -21,7 +21,7 @@ from interlock.trains.change import (
     ObjectChange,
 )
 from interlock.trains.config import RunConfig
-from interlock.trains.fields import ABSENT, FieldError, get, same
+from interlock.trains.fields import ABSENT, FieldError, FieldPath, get, same
 from interlock.trains.kinds import WORKLOADS
 from interlock.trains.model import Train
 from interlock.trains.obstacles import obstacles
@@ -182,6 +182,8 @@ def make_plan(
         if not found:
             *further, workload = objects
             before = depends_on({s.name: s.after for s in train.services}, name)
+            # The last one read is the workload.
+            values = {} if workload.writes or present is None else _values(present, wanted)
             changes.append(
                 Change(
                     name,
@@ -190,6 +192,7 @@ def make_plan(
                     objects=tuple(further),
                     irreversible=name in config.irreversible,
                     after=tuple(other for other in train.order() if other in before & set(config.board)),
+                    holds=tuple(FieldWrite(path, value, value) for path, value in values.items()),
                 )
             )
     if problems:
@@ -232,6 +235,10 @@ def _writes(change: ObjectChange) -> Iterator[str]:
         yield f"    {shown(write.path, write.before)} → {shown(write.path, write.after)}"
         if write.takes_over:
             yield f"    taken over from {write.owner}"
+
+
+def _values(live: Manifest, wanted: Mapping[str, Any]) -> dict[FieldPath, object]:
+    return {path: get(live.raw, path) for path in wanted_fields(wanted)}
 
 
 def _object(live: Manifest | None, wanted: Mapping[str, Any], stored: Manifest | None) -> ObjectChange:

@@ -4,7 +4,7 @@ The edges between the services are their real dependencies, so the graph is the 
 and `close` are teardowns: they run whatever happens to the run, also when somebody marks it failed, and what
 they do is decided from the journal and the cluster. `close` alone decides the run's state.
 
-A file that is wrong becomes an import error that names its line; the other trains load.
+A file that is wrong has no DAG; the import error of train_files.py names its line. The other trains load.
 """
 
 from __future__ import annotations
@@ -24,13 +24,6 @@ from interlock.operators.train_service import PreflightOperator, PromoteOperator
 from interlock.project import environments_file, train_files
 from interlock.trains.model import Train, TrainFileError, load_environments, load_train, refuse_other_names
 from interlock.trains.order import Scope
-
-
-class _BrokenTrain(DAG):
-    """Stands for a train file that can't be read: refuses to load with the file's own message."""
-
-    def validate(self) -> None:
-        raise ValueError(self.description)
 
 
 def _params(train: Train) -> dict[str, Param]:
@@ -172,20 +165,19 @@ for _path in train_files():
     try:
         _train = load_train(_path, _environments)
         refuse_other_names(_path, _train, _trains)
-    except TrainFileError as error:
-        _dag: DAG = _BrokenTrain(
-            dag_id=f"promotion_train__{_path.stem}", schedule=None, description=str(error)
-        )
-        _dag.fileloc = str(_path)
-    else:
-        _trains.append(_train)
-        if _asked_task:
-            _train = _for_task(_train, _asked_task)
-        # A worker builds its DAG anew for each task: with hundreds of services a second one counts.
-        if _asked is None or _asked.startswith("undo_"):
-            _undo = _train_dag(_train.reversed(), undo=True)
-            globals()[_undo.dag_id] = _undo
-            if _asked is not None:
-                continue
-        _dag = _train_dag(_train)
+    except TrainFileError:
+        if _asked:
+            raise
+        # An import error here would deactivate the other trains: it is told by train_files.py.
+        continue
+    _trains.append(_train)
+    if _asked_task:
+        _train = _for_task(_train, _asked_task)
+    # A worker builds its DAG anew for each task: with hundreds of services a second one counts.
+    if _asked is None or _asked.startswith("undo_"):
+        _undo = _train_dag(_train.reversed(), undo=True)
+        globals()[_undo.dag_id] = _undo
+        if _asked is not None:
+            continue
+    _dag = _train_dag(_train)
     globals()[_dag.dag_id] = _dag

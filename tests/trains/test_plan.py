@@ -16,7 +16,7 @@ from interlock.trains.config import Release, RunConfig
 from interlock.trains.fields import ABSENT, FieldPath, put
 from interlock.trains.model import Environment, Service, Train
 from interlock.trains.outcome import judge
-from interlock.trains.plan import Plan, PlanError, make_plan, render
+from interlock.trains.plan import Plan, PlanError, as_list, make_plan, render
 from interlock.trains.release import desired
 
 IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")
@@ -363,3 +363,8 @@ def test_a_plan_that_no_journal_holds_is_refused_before_anything_is_locked() -> 
     change = Change("a", ObjectRef("apps/v1", "Deployment", "payments", "a"), (), objects=(further,))
     with pytest.raises(PlanError, match=r"takes 1000\d+ bytes, more than a run's journal holds \(900000\)"):
         Plan.of("payments", "sandbox", [change])
+
+
+def test_a_plan_is_read_line_by_line_where_only_markdown_is_shown() -> None:
+    text = "Plan 1: train t\na: Deployment/a\n  image\n    `1` → 2"
+    assert as_list(text) == "Plan 1: train t\n\n- `a: Deployment/a`\n  - `image`\n    - `'1' → 2`"

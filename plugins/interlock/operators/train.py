@@ -26,7 +26,7 @@ from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
-from interlock.trains.plan import Plan, PlanError, render
+from interlock.trains.plan import Plan, PlanError, as_list, render
 from interlock.trains.undo import make_undo
 
 
@@ -92,7 +92,7 @@ class PlanOperator(TrainOperator, SkipMixin):
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan.to_json())
         ti.xcom_push(key=HASH_KEY, value=plan.hash)
-        ti.xcom_push(key="text", value=render(plan))
+        ti.xcom_push(key="text", value=as_list(render(plan)))
         ti.xcom_push(key=DRY_KEY, value=dry_run)
         tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)
         off = {s.name for s in run.train.services if dry_run or plan.change(s.name) is None}
@@ -162,7 +162,7 @@ class ApproveOperator(ApprovalOperator):
         super().__init__(
             subject=f"Train {train}: approve plan "
             "{{ ti.xcom_pull(task_ids='plan', key='plan')['hash'][:12] }}",
-            body="```\n{{ ti.xcom_pull(task_ids='plan', key='text') }}\n```",
+            body="{{ ti.xcom_pull(task_ids='plan', key='text') }}",
             fail_on_reject=True,
             notifiers=InterlockNotifier("approval"),
             **kwargs,

@@ -222,6 +222,16 @@ def render(plan: Plan) -> str:
     return "\n".join(lines)
 
 
+def as_list(text: str) -> str:
+    """A rendered plan as nested Markdown lists: Airflow's form runs the lines of a code block together."""
+    first, *rest = text.splitlines()
+    lines = []
+    for line in rest:
+        said = line.lstrip()
+        lines.append(f"{line[: len(line) - len(said)]}- `{said.replace('`', chr(39))}`")
+    return "\n".join([first, "", *lines])
+
+
 def _further(change: ObjectChange) -> Iterator[str]:
     what = {"create": "is created", "delete": "is deleted", "change": "changes"}[change.action]
     yield f"  {change.ref} {what if change.moves else 'stays as it is'}"

@@ -11,7 +11,16 @@ from moved_train import IMAGE, NOW, deployment, ref
 from interlock.manifest import Manifest
 from interlock.trains.change import Change, FieldWrite
 from interlock.trains.entries import Head, Mutation, ServiceJournal, Stop
-from interlock.trains.resume import ending, held, recorded, refusal, stays, transitions, was_whole
+from interlock.trains.resume import (
+    ending,
+    failed_tasks,
+    held,
+    recorded,
+    refusal,
+    stays,
+    transitions,
+    was_whole,
+)
 
 CHANGE = Change("a", ref("a"), (FieldWrite(IMAGE, "a:1", "a:2", None),))
 NOTHING = Change("a", ref("a"), ())
@@ -128,3 +137,9 @@ def test_what_was_written_under_several_locks_goes_back_under_the_latest() -> No
 def test_a_workload_is_as_whole_as_it_was() -> None:
     assert not was_whole([mutation()])
     assert was_whole([mutation(before=None)])
+
+
+def test_what_failed_by_itself_is_named_and_not_what_could_not_run_after_it() -> None:
+    assert failed_tasks({"b.verify": "failed", "arrived": "upstream_failed"}) == ["task b.verify"]
+    assert failed_tasks({"arrived": "upstream_failed", "close": None}) == ["task arrived"]
+    assert failed_tasks({"a.verify": "success"}) == []

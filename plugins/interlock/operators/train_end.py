@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from interlock.manifest import Manifest, ObjectRef
 
 OUTWARD = ("preflight", "promote", "verify")
-FAILED = ("failed", "upstream_failed")
 
 
 class DecideOperator(TrainOperator, SkipMixin):
@@ -179,7 +178,7 @@ class CloseOperator(TrainOperator):
         run = self.this_run(context)
         ti = context["ti"]
         states = run.states(ti)
-        failures = [f"task {task}" for task, state in sorted(states.items()) if state in FAILED]
+        failures = resume.failed_tasks(states)
         dry = bool(ti.xcom_pull(task_ids="plan", key=DRY_KEY)) and not failures
         ended = asyncio.run(self._close(run, failures, states, dry=dry))
         if ended is None and run.plan is None:
@@ -291,4 +290,6 @@ def unproven(ti: Any, change: Change, journal: ServiceJournal, states: dict[str,
 
 
 def _stopped(head: Head | None) -> list[str]:
-    return [f"the line was stopped: {head.stop.why}"] if head is not None and head.stop is not None else []
+    if head is None or head.stop is None:
+        return []
+    return [f"the line was stopped: {head.stop.why} (by {head.stop.by})"]

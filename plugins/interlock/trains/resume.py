@@ -106,6 +106,14 @@ def held(soak: Mapping[str, object], change: Change, journal: ServiceJournal) ->
     return "held" in soak and (not written or number >= written[-1])
 
 
+def failed_tasks(states: Mapping[str, str | None]) -> list[str]:
+    """The tasks that failed; only where none did by itself, those that could not run."""
+    for state in ("failed", "upstream_failed"):
+        if found := [f"task {task}" for task, now in sorted(states.items()) if now == state]:
+            return found
+    return []
+
+
 def stays(head: Head | None, journal: ServiceJournal) -> str:
     """Why a service is not taken back now, whoever cleared its rollback; empty if it is to go back."""
     if head is None or not any(mutation.moves for mutation in journal.mutations):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
@@ -17,12 +17,10 @@ from airflow.triggers.base import StartTriggerArgs
 from interlock.operators.evidence import Said
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, writes_of
+from interlock.runs import line as line_of_run
 from interlock.runs.run import PREFLIGHT_KEY, Run, pulled
 from interlock.trains.change import Change
 from interlock.trains.shown import shown
-
-if TYPE_CHECKING:
-    from interlock.clients.journal import JournalStore
 
 
 class ServiceOperator(TrainOperator):
@@ -148,7 +146,8 @@ class PromoteOperator(ServiceOperator):
                     now=lambda: datetime.now(UTC),
                 )
             except (Refused, KubernetesError) as error:
-                await self._stop(store, run, str(error))
+                with line_of_run.or_later(self.log):
+                    await store.stop(run.head, by=self.service, why=str(error), now=datetime.now(UTC))
                 raise AirflowFailException(str(error)) from None
         for step in change.steps:
             self.log.info("%s: %s", step.ref, step.action)
@@ -156,15 +155,6 @@ class PromoteOperator(ServiceOperator):
                 before, after = shown(write.path, write.before), shown(write.path, write.after)
                 self.log.info("%s %s: %s → %s", step.ref, write.path, before, after)
         return generation
-
-    async def _stop(self, store: JournalStore, run: Run, why: str) -> None:
-        """Let no other service begin; where the API is away, `rollback.decide` does it."""
-        from interlock.clients.kubernetes import KubernetesError
-
-        try:
-            await store.stop(run.head, by=self.service, why=why, now=datetime.now(UTC))
-        except KubernetesError as error:
-            self.log.warning("the line is not stopped yet: %s", error)
 
 
 class VerifyOperator(_LookOperator):

@@ -1,13 +1,26 @@
-"""Stopping the line of a run from the triggerer."""
+"""Stopping the line of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 
+@contextmanager
+def or_later(log: Any) -> Iterator[None]:
+    """Where the API server is away or refuses, `rollback.decide` stops the line later; that is logged."""
+    from interlock.clients.kubernetes import KubernetesError
+
+    try:
+        yield
+    except KubernetesError as error:
+        log.warning("the line is not stopped yet: %s", error)
+
+
 async def stop(kubernetes_conn_id: str, namespace: str, head: str, *, by: str, why: str, log: Any) -> None:
-    """Raise the stop flag of a run; where the API server is away, `rollback.decide` does it later.
+    """Raise the stop flag of a run from the triggerer, or leave it for later.
 
     Args:
         kubernetes_conn_id: the connection of the run's cluster.
@@ -18,11 +31,8 @@ async def stop(kubernetes_conn_id: str, namespace: str, head: str, *, by: str, w
         log: where to say that it could not be raised.
     """
     from interlock.clients.journal import JournalStore
-    from interlock.clients.kubernetes import KubernetesError
     from interlock.hooks.kubernetes import InterlockKubernetesHook
 
-    try:
+    with or_later(log):
         async with await InterlockKubernetesHook(kubernetes_conn_id).get_conn_async() as client:
             await JournalStore(client, namespace).stop(head, by=by, why=why, now=datetime.now(UTC))
-    except KubernetesError as error:
-        log.warning("the line is not stopped yet: %s", error)

@@ -216,3 +216,14 @@ def test_a_preflight_that_left_no_record_has_not_passed() -> None:
     found = preflight_fields({"try_number": 2})
     assert found["passed"] is False
     assert "left no record" in str(found["reason"])
+
+
+def test_each_statement_of_an_undo_names_the_run_that_is_taken_back(spool: Path) -> None:
+    plan = Plan.of("payments", "sandbox", planned().changes, undo_of="manual__7")
+    ti = Ti()
+    tell(context_of(ti), run_of(plan), Said("rollback", {"service": "a"}), log=log)
+    tell_end(context_of(ti), run_of(plan), plan, NOTHING_FAILED, log=log)
+    assert [(kind, said["undo_of"]) for kind, said in statements(spool)] == [
+        ("rollback", "manual__7"),
+        ("seal", "manual__7"),
+    ]

@@ -11,7 +11,7 @@ from interlock.trains.change import FieldWrite
 from interlock.trains.entries import Mutation, ServiceJournal
 from interlock.trains.fields import ABSENT, FieldPath, put
 from interlock.trains.model import Service, Train
-from interlock.trains.plan import PlanError
+from interlock.trains.plan import Plan, PlanError, render
 from interlock.trains.undo import make_undo
 
 IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")
@@ -133,3 +133,17 @@ def test_a_later_change_of_what_was_created_or_added_refuses_the_undo(day: str, 
 def test_an_irreversible_release_is_not_undone() -> None:
     with pytest.raises(PlanError, match="b: its release is irreversible"):
         make_undo(TRAIN.reversed(), "sandbox", {"b": _moved("b")}, _world({"b": "new"}), irreversible=("b",))
+
+
+def test_the_plan_names_the_run_that_it_takes_back_and_the_hash_covers_that() -> None:
+    made = [
+        make_undo(TRAIN.reversed(), "sandbox", {"a": _moved("a")}, _world({"a": "new"}), run_id=run)
+        for run in ("manual__1", "manual__2")
+    ]
+    assert made[0].hash != made[1].hash
+    assert Plan.from_json(made[0].to_json()) == made[0]
+    assert "Undo of manual__1: " in render(made[0]).splitlines()[1]
+    assert made[0].titled("all new") == "undo of manual__1: all new"
+    promotion = Plan.of("t", "sandbox", made[0].changes)
+    assert promotion.titled("all new") == "all new"
+    assert "undo_of" not in promotion.to_json()

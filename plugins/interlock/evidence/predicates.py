@@ -70,7 +70,7 @@ class Predicate:
         return f"{BASE}/{self.name}/v1"
 
 
-_RUN = ("train", "environment", "service", "reason", "at", "try_number")
+_RUN = ("train", "environment", "service", "reason", "at", "try_number", "undo_of")
 _WRITES = ("ref", "path", "before", "after", "owner")
 _CHANGES = (
     *(f"changes.{f}" for f in ("service", "ref", "action", "noop", "irreversible")),

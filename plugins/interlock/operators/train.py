@@ -137,7 +137,7 @@ class UndoPlanOperator(PlanOperator):
                 }
                 refs = {m.ref for journal in journals.values() for m in journal.mutations}
                 live = await client.get_all(refs)
-                return make_undo(run.train, head.environment, journals, live, made.irreversible)
+                return make_undo(run.train, head.environment, journals, live, made.irreversible, wanted)
 
         try:
             plan = asyncio.run(make())
@@ -160,8 +160,9 @@ class ApproveOperator(ApprovalOperator):
 
     def __init__(self, *, train: str, **kwargs: Any) -> None:
         super().__init__(
-            subject=f"Train {train}: approve plan "
-            "{{ ti.xcom_pull(task_ids='plan', key='plan')['hash'][:12] }}",
+            subject="{% set plan = ti.xcom_pull(task_ids='plan', key='plan') %}"
+            f"Train {train}"
+            "{% if plan.undo_of %}, undo of {{ plan.undo_of }}{% endif %}: approve plan {{ plan.hash[:12] }}",
             body="{{ ti.xcom_pull(task_ids='plan', key='text') }}",
             fail_on_reject=True,
             notifiers=InterlockNotifier("approval"),

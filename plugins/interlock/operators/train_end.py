@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,7 @@ class CloseOperator(TrainOperator):
             self.log.info("nothing was to move: the plan was all")
             return
         plan, verdict = ended
+        verdict = replace(verdict, text=plan.titled(verdict.text))
         tell_end(context, run, plan, verdict, log=self.log)
         ti.xcom_push(key=VERDICT_KEY, value=verdict.text)
         of_run = {"train": run.train.name, "environment": run.environment.name}

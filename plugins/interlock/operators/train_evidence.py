@@ -56,6 +56,7 @@ def _record(context: Any, run: Run, said: Sequence[Said], log: Any) -> list[Reco
         "train": run.train.name,
         "environment": run.environment.name,
         "try_number": run.try_number,
+        **undo_of(run.plan),
     }
     recorded = evidence.record(
         context,
@@ -126,6 +127,7 @@ def tell_end(context: Any, run: Run, plan: Plan, verdict: RunOutcome, *, log: An
                 "train": run.train.name,
                 "environment": run.environment.name,
                 "plan_hash": plan.hash,
+                **undo_of(plan),
                 "services": [
                     {"service": s.service, "verdict": s.state, "reason": s.reason} for s in verdict.services
                 ],
@@ -146,7 +148,11 @@ def _ended(ti: Any, change: Change, plan: Plan, states: Mapping[str, str | None]
         if _of_this_pass(found, states.get(task_id), PROOF[key]):
             return found
         if found:
-            log.info("%s is %s; what a former try left is not its evidence", task_id, states.get(task_id))
+            log.info(
+                "%s is %s; its record is of another try, so no statement is made of it",
+                task_id,
+                states.get(task_id) or "not run",
+            )
         return {}
 
     rollout, soak = left("promote", ROLLOUT_KEY), left("verify", SOAK_KEY)
@@ -203,6 +209,11 @@ def preflight_fields(looked: Mapping[str, Any]) -> dict[str, object]:
 def writes_of(change: Change) -> list[dict[str, object]]:
     """A change's writes as evidence shows them."""
     return [{"ref": str(step.ref), **write.to_json()} for step in change.steps for write in step.writes]
+
+
+def undo_of(plan: Plan | None) -> dict[str, object]:
+    """Which run an undo takes back, as its statements say it; nothing for a promotion."""
+    return {"undo_of": plan.undo_of} if plan is not None and plan.undo_of else {}
 
 
 def triggered_by(context: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import rfc8785
@@ -58,6 +58,7 @@ class Plan:
         changes: One for each service on board, in dependency order.
         hash: SHA-256 of the rest of the plan as canonical JSON (RFC 8785), in hexadecimal.
         rollback: What goes back when a service fails.
+        undo_of: The run that this one takes back; empty for a promotion.
     """
 
     train: str
@@ -65,15 +66,23 @@ class Plan:
     changes: tuple[Change, ...]
     hash: str
     rollback: Scope = "train"
+    undo_of: str = ""
 
     @classmethod
-    def of(cls, train: str, environment: str, changes: Sequence[Change], rollback: Scope = "train") -> Plan:
+    def of(
+        cls,
+        train: str,
+        environment: str,
+        changes: Sequence[Change],
+        rollback: Scope = "train",
+        undo_of: str = "",
+    ) -> Plan:
         """The plan of these changes, with its hash.
 
         Raises:
             PlanError: it is too large for the head of a run's journal, which is one Secret.
         """
-        unhashed = cls(train, environment, tuple(changes), "", rollback)
+        unhashed = cls(train, environment, tuple(changes), "", rollback, undo_of)
         content = rfc8785.dumps(unhashed._content())
         if len(content) > MAX_BYTES:
             raise PlanError(
@@ -82,7 +91,7 @@ class Plan:
                     "promote fewer services at once, or keep large data out of their manifests"
                 ]
             )
-        return cls(train, environment, tuple(changes), hashlib.sha256(content).hexdigest(), rollback)
+        return replace(unhashed, hash=hashlib.sha256(content).hexdigest())
 
     @property
     def take_overs(self) -> tuple[tuple[Change, FieldWrite], ...]:
@@ -93,6 +102,10 @@ class Plan:
     def irreversible(self) -> tuple[str, ...]:
         """The services whose release can't be taken back once it moved."""
         return tuple(change.service for change in self.changes if change.irreversible)
+
+    def titled(self, text: str) -> str:
+        """A text about the run; that of an undo begins with the run that it takes back."""
+        return f"undo of {self.undo_of}: {text}" if self.undo_of else text
 
     @property
     def edges(self) -> dict[str, tuple[str, ...]]:
@@ -121,7 +134,10 @@ class Plan:
             scope = data.get("rollback", "train")
             if scope not in get_args(Scope):
                 raise TypeError(f"unknown rollback {scope!r}")
-            plan = cls.of(data["train"], data["environment"], changes, scope)
+            undo_of = data.get("undo_of", "")
+            if not isinstance(undo_of, str):
+                raise TypeError(f"undo_of is {undo_of!r}")
+            plan = cls.of(data["train"], data["environment"], changes, scope, undo_of)
             given = data["hash"]
         except (KeyError, TypeError, AttributeError, FieldError, ManifestError) as error:
             raise PlanError([f"not a plan: {type(error).__name__}: {error}"]) from error
@@ -137,6 +153,7 @@ class Plan:
             "train": self.train,
             "environment": self.environment,
             **scope,
+            **({"undo_of": self.undo_of} if self.undo_of else {}),
             "changes": [change.to_json() for change in self.changes],
         }
 
@@ -207,6 +224,8 @@ def render(plan: Plan) -> str:
         f"Plan {plan.hash[:12]}: train {plan.train} to {plan.environment}, "
         f"{moving} to change, {len(plan.changes) - moving} already live"
     ]
+    if plan.undo_of:
+        lines.append(f"Undo of {plan.undo_of}: each field goes back to what it was before that run")
     if plan.rollback == "service":
         lines.append("If a service fails, only that service and what depends on it go back")
     for change in plan.changes:

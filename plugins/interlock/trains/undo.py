@@ -28,6 +28,7 @@ def make_undo(
     journals: Mapping[str, ServiceJournal],
     live: Mapping[ObjectRef, Manifest | None],
     irreversible: Collection[str] = (),
+    run_id: str = "",
 ) -> Plan:
     """Plan to take a run back.
 
@@ -37,6 +38,7 @@ def make_undo(
         journals: what the run did, by service.
         live: the objects that the run changed, as they are now.
         irreversible: the services whose release can't be taken back, by the run's plan.
+        run_id: the run that is taken back.
 
     Raises:
         PlanError: there is nothing to take back, or a later change is in the way; all reasons at once.
@@ -84,7 +86,7 @@ def make_undo(
         )
     if problems:
         raise PlanError(problems)
-    return Plan.of(train.name, environment, changes)
+    return Plan.of(train.name, environment, changes, undo_of=run_id)
 
 
 def _swapped(mutations: Sequence[Mutation]) -> tuple[FieldWrite, ...]:

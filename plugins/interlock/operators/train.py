@@ -21,7 +21,17 @@ from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.train_evidence import tell_plan
 from interlock.project import environments_file, train_file
 from interlock.runs.lock import lock_and_open, needs_approval
-from interlock.runs.run import APPROVED_KEY, DRY_KEY, HASH_KEY, LOCKED_KEY, PLAN_KEY, Run, locked, pulled
+from interlock.runs.run import (
+    APPROVED_KEY,
+    DRY_KEY,
+    HASH_KEY,
+    LOCKED_KEY,
+    PLAN_KEY,
+    WHY_KEY,
+    Run,
+    locked,
+    pulled,
+)
 from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import run_hash
 from interlock.trains.lock import HeldBy
@@ -62,7 +72,15 @@ class PlanOperator(TrainOperator, SkipMixin):
     inherits_from_skipmixin = True
 
     def execute(self, context: Any) -> None:
-        """Make the plan, push it, show it."""
+        """Make the plan, push it, show it; what goes wrong is noted for `close`, which says it again."""
+        try:
+            self._plan(context)
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            context["ti"].xcom_push(key=WHY_KEY, value="; ".join(said.splitlines()))
+            raise
+
+    def _plan(self, context: Any) -> None:
         environments = load_environments(environments_file())
         train = load_train(train_file(self.train), environments)
         try:
@@ -106,7 +124,7 @@ class PlanOperator(TrainOperator, SkipMixin):
 class UndoPlanOperator(PlanOperator):
     """Plans, from its journal, how a finished run of the train is taken back; writes nothing."""
 
-    def execute(self, context: Any) -> None:
+    def _plan(self, context: Any) -> None:
         """Read the run's journal and what is live; refuse where a later change is in the way."""
         run = self.this_run(context)
         wanted = str(context["params"]["run_id"]).strip()

@@ -20,7 +20,7 @@ from interlock.operators.evidence import Said
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
-from interlock.runs.run import DRY_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, Run, pulled
+from interlock.runs.run import DRY_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, WHY_KEY, Run, pulled
 from interlock.trains import outcome, resume
 from interlock.trains.change import Change, as_written
 from interlock.trains.entries import Head, ServiceJournal
@@ -180,10 +180,13 @@ class CloseOperator(TrainOperator):
         ti = context["ti"]
         states = run.states(ti)
         failures = resume.failed_tasks(states)
+        if "task plan" in failures and (why := ti.xcom_pull(task_ids="plan", key=WHY_KEY)):
+            failures[failures.index("task plan")] = f"task plan: {why}"
         dry = bool(ti.xcom_pull(task_ids="plan", key=DRY_KEY)) and not failures
         ended = asyncio.run(self._close(run, failures, states, dry=dry))
         if ended is None and run.plan is None:
-            text = "the run has no plan, so nothing moved; see the task `plan`"
+            why = ti.xcom_pull(task_ids="plan", key=WHY_KEY) or "see the task `plan`"
+            text = f"the run has no plan, so nothing moved: {why}"
             ti.xcom_push(key=VERDICT_KEY, value=text)
             raise AirflowFailException(text)
         if ended is None:

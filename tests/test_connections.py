@@ -6,6 +6,7 @@ Each row is read twice, by Airflow and by us, and both ways have to give the sam
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -101,7 +102,8 @@ VAULT: list[tuple[str, dict[str, Any] | str, VaultSettings]] = [
     ),
 ]
 
-BUCKET = {"service_config": {"s3": {"bucket_name": "b"}}}
+IN_BUCKET = {"bucket_name": "b"}
+BUCKET = {"service_config": {"s3": IN_BUCKET}}
 STORE: list[tuple[str, dict[str, Any] | str, StoreSettings]] = [
     ("a bucket at AWS with boto3's own credentials", {"extra": BUCKET}, StoreSettings("b")),
     (
@@ -124,11 +126,27 @@ STORE: list[tuple[str, dict[str, Any] | str, StoreSettings]] = [
         StoreSettings("b", endpoint_url="http://s3"),
     ),
     (
+        "mode and retention of the lock",
+        {
+            "extra": {
+                "service_config": {
+                    "s3": {**IN_BUCKET, "object_lock_mode": "compliance", "retention_days": "3650"}
+                }
+            }
+        },
+        StoreSettings("b", retention=timedelta(days=3650), mode="COMPLIANCE"),
+    ),
+    (
         "a URI whose extra is JSON",
         "aws://key:secret@/?__extra__=" + quote(json.dumps(BUCKET)),
         StoreSettings("b", "key", "secret"),
     ),
 ]
+
+
+def locked(key: str, value: Any) -> Connection:
+    return Connection("c", extra={"service_config": {"s3": {**IN_BUCKET, key: value}}})
+
 
 CONFIG = {"kind": "Config", "clusters": []}
 KUBERNETES: list[tuple[str, dict[str, Any] | str, KubernetesSettings]] = [
@@ -221,6 +239,10 @@ def test_the_hooks_use_this_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
         (VaultSettings, Connection("c"), "connection c: it names no host"),
         (VaultSettings, Connection("c", host="v", extra={"kv_engine_version": "3"}), "it is 1 or 2"),
         (StoreSettings, Connection("c"), "bucket_name"),
+        (StoreSettings, locked("object_lock_mode", "NONE"), "it is 'GOVERNANCE' or 'COMPLIANCE'"),
+        (StoreSettings, locked("retention_days", 0), "a whole number of days, 1 to 36500"),
+        (StoreSettings, locked("retention_days", "ten"), "a whole number of days, 1 to 36500"),
+        (StoreSettings, locked("retention_days", 36501), "a whole number of days, 1 to 36500"),
         (KubernetesSettings, Connection("c", extra={"kube_config": "{broken"}), "kube_config is no JSON"),
         (KubernetesSettings, Connection("c", extra={"kube_config": "[1]"}), "kube_config is no JSON"),
     ],

@@ -27,6 +27,10 @@ from botocore.config import Config
 BIN = Path(sys.executable).parent
 KEY = "interlock-statements"
 ACCESS, SECRET = "interlock-tests", "interlock-tests-secret"
+"""The store's administrator, who may do everything."""
+WRITER, AUDITOR = "interlock-writer", "interlock-auditor"
+"""Access keys of those with only the policies of include/deploy/s3; their secrets are `secret_of(key)`."""
+DEPLOY = Path(__file__).parents[2] / "include" / "deploy" / "s3"
 
 
 def free_ports(count: int) -> list[int]:
@@ -121,9 +125,9 @@ def prepare_vault(root: Any) -> None:
 
 @contextlib.contextmanager
 def running_s3(folder: Path) -> Iterator[str]:
-    """Run a store; give its endpoint. `evidence` has Object Lock, `plain` has not."""
+    """Run a store; give its endpoint. `evidence` has Object Lock and a default retention, `plain` has not."""
     (folder / "data").mkdir()
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity()]}))
+    (folder / "s3.json").write_text(json.dumps(identities()))
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], free_ports(8), strict=True))
     log = folder / "log"
@@ -145,6 +149,8 @@ def running_s3(folder: Path) -> Iterator[str]:
         until("weed", lambda: answers(endpoint), process, log)
         client = s3_client(endpoint)
         client.create_bucket(Bucket="evidence", ObjectLockEnabledForBucket=True)
+        lock = json.loads((DEPLOY / "object-lock.json").read_text())
+        client.put_object_lock_configuration(Bucket="evidence", ObjectLockConfiguration=lock)
         client.create_bucket(Bucket="plain")
         until("a writable volume", lambda: writable(client), process, log)
         client.close()
@@ -153,13 +159,32 @@ def running_s3(folder: Path) -> Iterator[str]:
         end_group(process)
 
 
-def identity() -> dict[str, Any]:
+def identities() -> dict[str, Any]:
+    """The administrator, the writer and the auditor, as SeaweedFS is told of them."""
     actions = ["Admin", "Read", "Write", "List", "PutObjectRetention", "GetObjectRetention"]
-    return {
+    admin = {
         "name": "tests",
         "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
         "actions": actions,
     }
+    limited = [
+        {
+            "name": name,
+            "credentials": [{"accessKey": name, "secretKey": secret_of(name)}],
+            "actions": [],
+            "policyNames": [name],
+        }
+        for name in (WRITER, AUDITOR)
+    ]
+    policies = [
+        {"name": name, "content": (DEPLOY / file).read_text().replace("BUCKET", "*")}
+        for name, file in ((WRITER, "writer-policy.json"), (AUDITOR, "auditor-policy.json"))
+    ]
+    return {"identities": [admin, *limited], "policies": policies}
+
+
+def secret_of(access_key: str) -> str:
+    return f"{access_key}-secret"
 
 
 def answers(endpoint: str) -> bool:

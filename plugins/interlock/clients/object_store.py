@@ -1,17 +1,13 @@
 """An S3 bucket with Object Lock, used as WORM storage: objects are created once, locked, and read.
 
-`create` is the only way to write: If-None-Match: *, Object Lock in GOVERNANCE mode with a retention of its
-own, and a SHA-256 that the store checks. There is no overwrite and no delete here.
+`create` writes what is never written again: If-None-Match: *. `replace` makes a new version of one of the few
+objects that move, such as the newest checkpoint: If-Match, so that no one moves it back unseen; the version
+before stays under its lock. Each write carries Object Lock's mode, a retain-until of its own, and a SHA-256
+that the store checks. There is no delete here.
 
-A bucket is probed before it is trusted: without Object Lock a "locked" object is only a promise.
+A bucket is looked at before it is trusted: without Object Lock a "locked" object is only a promise.
 
-Errors:
-
-    StoreError
-      StoreUnavailable     away, too slow, or failing by itself: try again later
-      StoreRefused         the credentials, or the bucket's policy, don't allow it: somebody has to act
-      StoreUntrusted       the bucket can't keep what it is given (no Object Lock)
-      StoreConflict        something else is kept under this key
+An `ObjectStore` may be used from several threads. Errors: `interlock.clients.store_errors`.
 """
 
 from __future__ import annotations
@@ -19,108 +15,52 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import random
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from interlock.connections import Connection, ConnectionMissing
-
-TIMEOUT_SECONDS: Final = 3.0
-RETENTION_DAYS: Final = 1095
-_REFUSALS: Final = frozenset(
-    {
-        *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
-        *("Forbidden", "AllAccessDisabled", "AccountProblem", "TokenRefreshRequired", "RequestTimeTooSkewed"),
-    }
+from interlock.clients.store_errors import (
+    ConditionFailed,
+    ConditionRace,
+    ObjectMissing,
+    StoreConflict,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    StoreUntrusted,
+    asked,
 )
-_CONDITION_RACES: Final = 5
+from interlock.clients.store_objects import Keep, Object, Retention, Version, in_utc, listed
+from interlock.clients.store_settings import RETENTION_DAYS, StoreSettings, read_descriptions
+from interlock.clients.store_trust import trust
+
+__all__ = [
+    "RETENTION_DAYS",
+    "Keep",
+    "Object",
+    "ObjectMissing",
+    "ObjectStore",
+    "Retention",
+    "StoreConflict",
+    "StoreError",
+    "StoreRefused",
+    "StoreSettings",
+    "StoreUnavailable",
+    "StoreUntrusted",
+    "Version",
+    "read_descriptions",
+]
+
+DERIVED_RETENTION: Final = timedelta(days=1)
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""No object of a log is larger than 17 MB; a larger one isn't read into memory."""
+_RACES: Final = 8
+_RACE_PAUSE_SECONDS: Final = 0.05
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class StoreError(Exception):
-    """The store did not do what it was asked."""
-
-
-class StoreUnavailable(StoreError):
-    """The store is away, too slow, or fails by itself; the same request may succeed later."""
-
-
-class StoreRefused(StoreError):
-    """The store refuses the credentials, or a policy doesn't allow this request."""
-
-
-class StoreUntrusted(StoreError):
-    """The bucket doesn't exist or has no Object Lock, so it can't keep evidence."""
-
-
-class StoreConflict(StoreError):
-    """Something else is kept under this key: content addressed by digest was tampered with, or mixed up."""
-
-
-class ObjectMissing(StoreError):
-    """There is no object under this key."""
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """Where the bucket is and who asks.
-
-    Attributes:
-        bucket: its name.
-        access_key: access key id; None for boto3's own search for credentials.
-        secret_key: its secret.
-        endpoint_url: the S3 endpoint; None for AWS.
-        region: region name.
-        retention: how long a new object is locked.
-        timeout: seconds for connecting, and again for each read.
-    """
-
-    bucket: str
-    access_key: str | None = None
-    secret_key: str | None = field(default=None, repr=False)
-    endpoint_url: str | None = None
-    region: str = "us-east-1"
-    retention: timedelta = timedelta(days=RETENTION_DAYS)
-    timeout: float = TIMEOUT_SECONDS
-
-    @classmethod
-    def of_connection(cls, found: Connection) -> Self:
-        """The settings that an `aws` connection describes.
-
-        Used: login and password, the access key and its secret; and of the extra `endpoint_url`,
-        `region_name` and `service_config.s3.bucket_name` (also `service_config.s3.endpoint_url`).
-
-        Raises:
-            ConnectionMissing: it names no bucket.
-        """
-        service = (found.extra.get("service_config") or {}).get("s3") or {}
-        if not service.get("bucket_name"):
-            raise ConnectionMissing(
-                f"connection {found.name}: it names no bucket; "
-                f'its extra needs {{"service_config": {{"s3": {{"bucket_name": "…"}}}}}}'
-            )
-        return cls(
-            bucket=service["bucket_name"],
-            access_key=found.login or None,
-            secret_key=found.password or None,
-            endpoint_url=service.get("endpoint_url") or found.extra.get("endpoint_url") or None,
-            region=found.extra.get("region_name") or "us-east-1",
-        )
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How an object is locked: its mode, and until when."""
-
-    mode: str
-    until: datetime
 
 
 class ObjectStore:
@@ -130,91 +70,87 @@ class ObjectStore:
         """Keep the settings; nothing is sent before the first request.
 
         Args:
-            settings: where the bucket is and who asks.
+            settings: where the bucket is, who asks, and how objects are locked.
             now: the clock that retention is counted from; the system's when None.
         """
         self._settings = settings
         self._now = now or (lambda: datetime.now(UTC))
-        self._trusted = False
-        self._s3: Any = boto3.client(
-            "s3",
-            endpoint_url=settings.endpoint_url,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key,
-            aws_secret_access_key=settings.secret_key,
-            config=Config(
-                connect_timeout=settings.timeout,
-                read_timeout=settings.timeout,
-                retries={"total_max_attempts": 1},
-                s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-            ),
-        )
+        self._s3: Any = settings.client()
 
     @property
     def bucket(self) -> str:
         """The bucket's name."""
         return self._settings.bucket
 
+    @property
+    def settings(self) -> StoreSettings:
+        """Where the bucket is, who asks, and how objects are locked."""
+        return self._settings
+
     def close(self) -> None:
         """Close the connections to the store."""
         self._s3.close()
 
     def probe(self) -> None:
-        """Check that the bucket can lock what it is given; asked once, before the first write.
+        """Check by its configuration that the bucket can lock what it is given; before the first write.
 
         Raises:
-            StoreUntrusted: it can't, with the reason.
+            StoreUntrusted: it can't, with the reasons.
             StoreError: the store could not be asked.
         """
-        if self._trusted:
-            return
-        try:
-            answer = self._asked(
-                lambda: self._s3.get_object_lock_configuration(Bucket=self.bucket), "reading its Object Lock"
-            )
-        except ObjectMissing as error:
-            raise StoreUntrusted(
-                f"bucket {self.bucket}: it doesn't exist, or was made without Object Lock; evidence needs a "
-                f"bucket with Object Lock enabled"
-            ) from error
-        enabled = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled")
-        if enabled != "Enabled":
-            raise StoreUntrusted(f"bucket {self.bucket}: Object Lock is {enabled!r}, expected 'Enabled'")
-        self._trusted = True
+        trust(self._s3, self._settings)
 
-    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> bool:
+    def create(
+        self, key: str, body: bytes, *, keep: Keep = Keep.LASTING, content_type: str = "application/json"
+    ) -> bool:
         """Create a locked object; return whether it is new (False: something is already under this key).
 
+        After a StoreUnavailable it may have been created all the same: the next call then returns False
+        although the object is ours, and only its content tells.
+
         Raises:
-            StoreError: see the module's description.
+            StoreError: see `store_errors`.
         """
-        self.probe()
-        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        for _ in range(_CONDITION_RACES):
-            until = self._now() + self._settings.retention
+        try:
+            self._put(f"creating {key}", key, body, keep, content_type, IfNoneMatch="*")
+        except ConditionFailed:
+            return False
+        return True
 
-            def put(until: datetime = until) -> Any:
-                return self._s3.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType=content_type,
-                    IfNoneMatch="*",
-                    ChecksumSHA256=checksum,
-                    ObjectLockMode="GOVERNANCE",
-                    ObjectLockRetainUntilDate=until,
-                )
+    def replace(
+        self, key: str, body: bytes, *, etag: str, keep: Keep, content_type: str = "application/json"
+    ) -> str | None:
+        """Put a new locked version where the newest one has this etag; return the new etag.
 
-            try:
-                self._asked(put, f"creating {key}")
-            except _ExistsError:
-                return False
-            except _RaceError:
-                log.info("%s: another writer is creating %s at this moment; asking again", self.bucket, key)
-                continue
-            return True
-        raise StoreUnavailable(
-            f"bucket {self.bucket}: creating {key}: always another writer at the same time"
+        None: the newest is another one, or there is none. As with `create`, that may be what an earlier call
+        wrote whose answer was lost. An etag stands for content: who writes A, B and A again has the first
+        etag again.
+
+        Raises:
+            StoreError: see `store_errors`.
+        """
+        try:
+            answer = self._put(f"replacing {key}", key, body, keep, content_type, IfMatch=etag)
+        except (ConditionFailed, ObjectMissing):
+            return None
+        return str(answer["ETag"])
+
+    def read(self, key: str, version_id: str | None = None) -> Object:
+        """Return the newest version of an object, or one that is named.
+
+        Raises:
+            ObjectMissing: there is none under this key, or it is a delete marker.
+            StoreConflict: it is larger than anything of ours.
+        """
+        what, which = f"reading {key}", _version(version_id)
+        answer = self._asked(lambda: self._s3.get_object(Bucket=self.bucket, Key=key, **which), what)
+        size = int(answer["ContentLength"])
+        if size > MAX_BYTES:
+            answer["Body"].close()
+            raise StoreConflict(f"bucket {self.bucket}: {key} has {size} bytes, expected {MAX_BYTES} at most")
+        body = bytes(self._asked(answer["Body"].read, what))
+        return Object(
+            body, str(answer["ETag"]), in_utc(answer["LastModified"]), str(answer.get("VersionId") or "null")
         )
 
     def get(self, key: str) -> bytes:
@@ -223,71 +159,104 @@ class ObjectStore:
         Raises:
             ObjectMissing: there is none under this key.
         """
-        answer = self._asked(lambda: self._s3.get_object(Bucket=self.bucket, Key=key), f"reading {key}")
-        return bytes(self._asked(lambda: answer["Body"].read(), f"reading {key}"))
+        return self.read(key).body
 
-    def retention(self, key: str) -> Retention:
-        """Return how an object is locked.
+    def retention(self, key: str, version_id: str | None = None) -> Retention:
+        """Return how the newest version of an object is locked, or one that is named.
 
         Raises:
             ObjectMissing: there is none under this key, or it isn't locked.
         """
+        which = _version(version_id)
         answer = self._asked(
-            lambda: self._s3.get_object_retention(Bucket=self.bucket, Key=key),
+            lambda: self._s3.get_object_retention(Bucket=self.bucket, Key=key, **which),
             f"reading the retention of {key}",
         )
         told = answer["Retention"]
-        return Retention(str(told["Mode"]), told["RetainUntilDate"].astimezone(UTC))
+        return Retention(str(told["Mode"]), in_utc(told["RetainUntilDate"]))
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, in the store's order."""
-        token: str | None = None
+    def keys(self, prefix: str, after: str = "", delimiter: str = "") -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, in the order of their bytes.
+
+        Args:
+            prefix: how they begin.
+            after: only those that follow this key in the order.
+            delimiter: where it occurs after the prefix, the part up to it is yielded once, in place of the
+                keys that begin with it.
+        """
+        more: dict[str, str] = {"StartAfter": after} if after else {}
+        if delimiter:
+            more["Delimiter"] = delimiter
         while True:
-            more = {} if token is None else {"ContinuationToken": token}
 
             def page(more: dict[str, str] = more) -> Any:
                 return self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more)
 
             answer = self._asked(page, f"listing {prefix}")
-            yield from (str(item["Key"]) for item in answer.get("Contents", ()))
+            found = [str(item["Key"]) for item in answer.get("Contents", ())]
+            found += [str(item["Prefix"]) for item in answer.get("CommonPrefixes", ())]
+            yield from sorted(found)
             token = answer.get("NextContinuationToken")
             if not answer.get("IsTruncated") or token is None:
                 return
+            more["ContinuationToken"] = str(token)
+
+    def versions(self, prefix: str, after: str = "") -> Iterator[Version]:
+        """Yield all versions and delete markers of the keys that begin with `prefix`, also of deleted ones.
+
+        Keys come in the order of their bytes; of one key first what it shows now, then by LastModified, which
+        has whole seconds: inside a second the order of a version and a marker says nothing.
+
+        Args:
+            prefix: how the keys begin.
+            after: only keys that follow this one in the order.
+        """
+        more: dict[str, str] = {"KeyMarker": after} if after else {}
+        while True:
+
+            def page(more: dict[str, str] = more) -> Any:
+                return self._s3.list_object_versions(Bucket=self.bucket, Prefix=prefix, **more)
+
+            answer = self._asked(page, f"listing the versions of {prefix}")
+            found = [listed(item, marker=False) for item in answer.get("Versions", ())]
+            found += [listed(item, marker=True) for item in answer.get("DeleteMarkers", ())]
+            found.sort(key=lambda one: (one.key, not one.latest, -one.last_modified.timestamp()))
+            yield from (one for one in found if one.key > after)
+            if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
+                return
+            more = {"KeyMarker": answer["NextKeyMarker"]}
+            if answer.get("NextVersionIdMarker"):
+                more["VersionIdMarker"] = answer["NextVersionIdMarker"]
+
+    def _put(self, what: str, key: str, body: bytes, keep: Keep, content_type: str, **condition: str) -> Any:
+        self.probe()
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        for attempt in range(_RACES):
+            if attempt:
+                time.sleep(_RACE_PAUSE_SECONDS * attempt * random.random())
+            until = self._now() + (self._settings.retention if keep is Keep.LASTING else DERIVED_RETENTION)
+
+            def put(until: datetime = until) -> Any:
+                return self._s3.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType=content_type,
+                    ChecksumSHA256=checksum,
+                    ObjectLockMode=self._settings.mode,
+                    ObjectLockRetainUntilDate=until,
+                    **condition,
+                )
+
+            try:
+                return self._asked(put, what)
+            except ConditionRace:
+                log.info("%s: another writer is %s at this moment; asking again", self.bucket, what)
+        raise StoreUnavailable(f"bucket {self.bucket}: {what}: always another writer at the same time")
 
     def _asked(self, ask: Callable[[], T], what: str) -> T:
-        where = f"bucket {self.bucket}: {what}"
-        try:
-            return ask()
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if status == 412:
-                raise _ExistsError(where) from error
-            if status == 409:
-                raise _RaceError(where) from error
-            if status in (401, 403) or code in _REFUSALS:
-                raise StoreRefused(
-                    f"{where}: refused ({code or status}); check the keys and policies"
-                ) from error
-            if status == 404:
-                raise ObjectMissing(f"{where}: {code or 'not found'}") from error
-            if 400 <= status < 500 and status != 429:
-                raise StoreUntrusted(f"{where}: the store doesn't take it ({code or status})") from error
-            raise StoreUnavailable(f"{where}: the store failed ({code or status})") from error
-        except (BotoCoreError, OSError) as error:
-            if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-                raise StoreRefused(f"{where}: no credentials") from error
-            raise StoreUnavailable(f"{where}: not reachable ({type(error).__name__})") from error
+        return asked(ask, f"bucket {self.bucket}: {what}")
 
 
-def read_descriptions() -> None:
-    """Read botocore's descriptions of S3, which take longer than a request; later clients find them read."""
-    boto3.client("s3", region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-").close()
-
-
-class _ExistsError(StoreError):
-    """412: the condition doesn't hold."""
-
-
-class _RaceError(StoreError):
-    """409: another conditional write is under way."""
+def _version(version_id: str | None) -> dict[str, str]:
+    return {} if version_id is None else {"VersionId": version_id}

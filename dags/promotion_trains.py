@@ -21,8 +21,8 @@ from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.train import ApproveOperator, LockOperator, PlanOperator, UndoPlanOperator
 from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
 from interlock.operators.train_service import PreflightOperator, PromoteOperator, VerifyOperator
-from interlock.project import environments_file, train_files
-from interlock.trains.model import Train, TrainFileError, load_environments, load_train, refuse_other_names
+from interlock.project import environments_file, load_trains, train_files
+from interlock.trains.model import Train, load_environments
 from interlock.trains.order import Scope
 
 
@@ -155,29 +155,20 @@ def _for_task(train: Train, task_id: str) -> Train:
     return replace(train, services=(replace(train.service(name), after=()),))
 
 
-_environments = load_environments(environments_file())
 # A task needs its own DAG alone; the DAG processor, which asks for none, gets them all.
 _asked, _asked_task = get_parsing_context()
-_trains: list[Train] = []
-for _path in train_files():
-    if _asked and _asked.partition("__")[2] != _path.stem:
-        continue
-    try:
-        _train = load_train(_path, _environments)
-        refuse_other_names(_path, _train, _trains)
-    except TrainFileError:
-        if _asked:
-            raise
-        # An import error here would deactivate the other trains: it is told by train_files.py.
-        continue
-    _trains.append(_train)
+_files = [file for file in train_files() if not _asked or _asked.partition("__")[2] == file.stem]
+_found = load_trains(load_environments(environments_file()), _files)
+# To the DAG processor an import error here would deactivate the other trains: train_files.py tells it.
+if _asked and _found.broken:
+    raise ValueError("\n".join(_found.broken.values()))
+for _train in _found.loaded:
     if _asked_task:
         _train = _for_task(_train, _asked_task)
     # A worker builds its DAG anew for each task: with hundreds of services a second one counts.
-    if _asked is None or _asked.startswith("undo_"):
-        _undo = _train_dag(_train.reversed(), undo=True)
-        globals()[_undo.dag_id] = _undo
-        if _asked is not None:
-            continue
-    _dag = _train_dag(_train)
-    globals()[_dag.dag_id] = _dag
+    _dags = []
+    if not _asked or _asked.startswith("promotion_"):
+        _dags.append(_train_dag(_train))
+    if not _asked or _asked.startswith("undo_"):
+        _dags.append(_train_dag(_train.reversed(), undo=True))
+    globals().update({_dag.dag_id: _dag for _dag in _dags})

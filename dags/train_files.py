@@ -6,10 +6,9 @@ stops no other train.
 
 from __future__ import annotations
 
-from interlock.operators.watchdog import broken_trains
-from interlock.project import environments_file
+from interlock.project import environments_file, load_trains
 from interlock.trains.model import load_environments
 
-_broken = broken_trains(load_environments(environments_file()))
+_broken = load_trains(load_environments(environments_file())).broken
 if _broken:
     raise ValueError("\n".join(_broken.values()))

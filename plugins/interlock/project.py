@@ -1,4 +1,4 @@
-"""Where the project's files are: `include/` beside the folder that holds this package.
+"""Where the project's files are, and which trains they hold: `include/` beside the folder of this package.
 
 The environment variable INTERLOCK_INCLUDE names another folder.
 """
@@ -6,7 +6,24 @@ The environment variable INTERLOCK_INCLUDE names another folder.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from interlock.trains.model import Environment, Train, TrainFileError, load_train, refuse_other_names
+
+
+@dataclass(frozen=True)
+class Trains:
+    """The trains of some files.
+
+    Attributes:
+        loaded: those that load, in the order of their files.
+        broken: by train, what is wrong with the file of one that doesn't: it has no DAG.
+    """
+
+    loaded: tuple[Train, ...]
+    broken: Mapping[str, str]
 
 
 def include() -> Path:
@@ -28,3 +45,23 @@ def train_file(name: str) -> Path:
 def environments_file() -> Path:
     """The file that names the environments."""
     return include() / "environments.yaml"
+
+
+def load_trains(environments: Mapping[str, Environment], files: Iterable[Path] | None = None) -> Trains:
+    """The trains, and which of their files don't load: one that is wrong keeps no other from loading.
+
+    Args:
+        environments: the environments there are.
+        files: the files to read; left out, all of them.
+    """
+    loaded: list[Train] = []
+    broken: dict[str, str] = {}
+    for path in train_files() if files is None else files:
+        try:
+            train = load_train(path, environments)
+            refuse_other_names(path, train, loaded)
+        except TrainFileError as error:
+            broken[path.stem] = str(error)
+        else:
+            loaded.append(train)
+    return Trains(tuple(loaded), broken)

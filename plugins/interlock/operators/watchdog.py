@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from interlock.project import environments_file, train_file, train_files
+from interlock.project import environments_file, load_trains, train_file
 from interlock.trains.lock import holder_in
-from interlock.trains.model import (
-    Environment,
-    Train,
-    TrainFileError,
-    load_environments,
-    load_train,
-    refuse_other_names,
-)
+from interlock.trains.model import Environment, load_environments
 
 if TYPE_CHECKING:
     from interlock.clients.abandoned import Found
@@ -50,9 +43,9 @@ class WatchdogOperator(BaseOperator):
         """Every environment; what goes wrong in one doesn't keep the others waiting."""
         problems: list[str] = []
         environments = load_environments(environments_file())
-        broken = broken_trains(environments)
+        broken = load_trains(environments).broken
         for train, why in broken.items():
-            self.log.warning("train %s: %s", train, why)
+            self.log.warning("train %s: its file does not load: %s", train, why)
         for environment in environments.values():
             try:
                 problems += self._watch(environment, context, broken, tuple(environments))
@@ -120,11 +113,12 @@ class WatchdogOperator(BaseOperator):
 
         name = f"{head.dag_id}/{head.run_id}"
         path = train_file(head.train)
-        if why := broken.get(head.train) or ("" if path.exists() else f"its file {path} is gone"):
+        if head.train in broken or not path.exists():
+            wrong = f"does not load: {broken[head.train]}" if path.exists() else f"{path} is gone"
             return [
-                f"{name}: {why}. Its DAG is no longer scheduled and its journal is open, so what it moved "
-                f"goes neither on nor back. Mend {path.name}, or put it back; to take the train back, then "
-                "mark the run as failed"
+                f"{name}: its file {wrong}. Its DAG is no longer scheduled and its journal is open, so what "
+                f"it moved goes neither on nor back. Mend {path.name}, or put it back; to take the train "
+                "back, then mark the run as failed"
             ]
         paused, now = bool(ti.get_dag(head.dag_id).is_paused), datetime.now(UTC)
         since = _asked(environment, lambda client: note_paused(client, environment, head, paused, now))
@@ -224,17 +218,3 @@ def _asked(environment: Environment, question: Callable[[KubernetesClient], Coro
             return await question(client)
 
     return asyncio.run(ask())
-
-
-def broken_trains(environments: Mapping[str, Environment]) -> dict[str, str]:
-    """The train files that don't load, by train, each with what is wrong: Airflow schedules none of these."""
-    broken: dict[str, str] = {}
-    loaded: list[Train] = []
-    for path in train_files():
-        try:
-            train = load_train(path, environments)
-            refuse_other_names(path, train, loaded)
-            loaded.append(train)
-        except TrainFileError as error:
-            broken[path.stem] = f"its file does not load: {error}"
-    return broken

@@ -251,8 +251,7 @@ def refuse_other_names(path: Path, train: Train, others: Iterable[Train]) -> Non
         for service in other.services
         for what in _objects(service)
     }
-    document = Document.read(path)
-    problems = []
+    wrong: list[tuple[str, str]] = []
     for service in train.services:
         for kind, called in _objects(service):
             name, other = names.get((kind, called), (service.name, ""))
@@ -264,10 +263,13 @@ def refuse_other_names(path: Path, train: Train, others: Iterable[Train]) -> Non
                     else f"services.{service.name}: found {kind}/{called} among its manifests, which service "
                     f"{name} of train {other} brings as well, expected one of them to"
                 )
-                line = document.line(("services", service.name), key=True)
-                problems.append(Problem(str(path), line, text))
-    if problems:
-        raise TrainFileError(problems)
+                wrong.append((service.name, text))
+    if wrong:
+        # Only now: reading a file costs more than all of the above.
+        document = Document.read(path)
+        raise TrainFileError(
+            [Problem(str(path), document.line(("services", name), key=True), text) for name, text in wrong]
+        )
 
 
 def _objects(service: Service) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,10 @@ from interlock.operators.doctor import DoctorOperator
 from interlock.project import environments_file
 from interlock.trains.model import load_environments
 
+_environments = load_environments(environments_file())
+if _environments.names is None:
+    raise ValueError("\n".join(map(str, _environments.problems)))
+
 with DAG(
     dag_id="doctor",
     description="Try each connection and right that Interlock needs",
@@ -24,5 +28,5 @@ with DAG(
     tags=["interlock"],
     doc_md=__doc__,
 ) as dag:
-    for name in load_environments(environments_file()):
+    for name in _environments.names:
         DoctorOperator(task_id=name, environment=name)

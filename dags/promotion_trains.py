@@ -4,14 +4,15 @@ The edges between the services are their real dependencies, so the graph is the 
 and `close` are teardowns: they run whatever happens to the run, also when somebody marks it failed, and what
 they do is decided from the journal and the cluster. `close` alone decides the run's state.
 
-A file that is wrong has no DAG; the import error of train_files.py names its line. The other trains load.
+A file that is wrong has no DAG; the import error of train_files.py names its line. The other trains load, and
+so do all of them while environments.yaml is wrong: what has moved goes back.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
@@ -24,6 +25,13 @@ from interlock.operators.train_service import PreflightOperator, PromoteOperator
 from interlock.project import environments_file, load_trains, train_files
 from interlock.trains.model import Train, load_environments
 from interlock.trains.order import Scope
+
+
+def _environment(train: Train, **more: Any) -> Param:
+    """One of the train's environments; while environments.yaml names none, `plan` refuses and says why."""
+    if not train.environments:
+        return Param("", type=["null", "string"], **more)
+    return Param(train.environments[0], enum=list(train.environments), **more)
 
 
 def _params(train: Train) -> dict[str, Param]:
@@ -39,7 +47,7 @@ def _params(train: Train) -> dict[str, Param]:
         for service in train.services
     }
     return releases | {
-        "environment": Param(train.environments[0], enum=list(train.environments), section="Run"),
+        "environment": _environment(train, section="Run"),
         "rollback": Param(
             train.rollback,
             enum=list(get_args(Scope)),
@@ -60,7 +68,7 @@ def _params(train: Train) -> dict[str, Param]:
 
 def _undo_params(train: Train) -> dict[str, Param]:
     return {
-        "environment": Param(train.environments[0], enum=list(train.environments)),
+        "environment": _environment(train),
         "run_id": Param("", type="string", minLength=1, description="The run to take back"),
         "dry_run": Param(False, type="boolean", description="Plan only; writes nothing"),
         "reason": Param("", type=["null", "string"]),
@@ -158,7 +166,7 @@ def _for_task(train: Train, task_id: str) -> Train:
 # A task needs its own DAG alone; the DAG processor, which asks for none, gets them all.
 _asked, _asked_task = get_parsing_context()
 _files = [file for file in train_files() if not _asked or _asked.partition("__")[2] == file.stem]
-_found = load_trains(load_environments(environments_file()), _files)
+_found = load_trains(load_environments(environments_file()).names, _files)
 # To the DAG processor an import error here would deactivate the other trains: train_files.py tells it.
 if _asked and _found.broken:
     raise ValueError("\n".join(_found.broken.values()))

@@ -1,7 +1,7 @@
-"""No DAG: its import error names the train files that don't load, each with its line.
+"""No DAG: its import error names what is wrong with environments.yaml and the train files, with the lines.
 
-Airflow deactivates every DAG of a file that has an import error. Here there is none, so one wrong train file
-stops no other train.
+Airflow deactivates every DAG of a file that has an import error. Here there is none, so one wrong file stops
+no other train.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from interlock.project import environments_file, load_trains
 from interlock.trains.model import load_environments
 
-_broken = load_trains(load_environments(environments_file())).broken
-if _broken:
-    raise ValueError("\n".join(_broken.values()))
+_environments = load_environments(environments_file())
+_wrong = [*map(str, _environments.problems), *load_trains(_environments.names).broken.values()]
+if _wrong:
+    raise ValueError("\n".join(_wrong))

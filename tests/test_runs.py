@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
 from memory_cluster import MemoryCluster
-from moved_train import IMAGE, ref
+from moved_train import IMAGE, SANDBOX, planned, ref
 from train_in_memory import TrainInMemory
 
+from interlock.operators import train as train_operators
+from interlock.operators.train import PlanOperator
 from interlock.runs import run as runs
-from interlock.runs.run import HASH_KEY, PLAN_KEY, Run
+from interlock.runs.run import ENVIRONMENT_KEY, HASH_KEY, PLAN_KEY, Run
 from interlock.trains.change import Change, FieldWrite
+from interlock.trains.environments import Environment
 from interlock.trains.plan import Plan
 
 
@@ -36,3 +42,37 @@ def test_a_plan_is_read_once_by_a_process_until_it_is_made_again(
             assert Run.of("payments", train.context).plan == plan
     assert pulls.count(PLAN_KEY) == 2
     assert len(runs._plans) == 2
+
+
+def test_a_run_knows_its_environment_also_once_the_file_is_broken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train = TrainInMemory(MemoryCluster(), monkeypatch, tmp_path)
+    train.plan_is(planned())
+    kept = replace(SANDBOX, namespace="as planned")
+    train.ti.xcoms["plan", ENVIRONMENT_KEY] = asdict(kept)
+    assert Run.of("payments", train.context).environment.namespace == "payments"
+    file = tmp_path / "environments.yaml"
+    for text in ("environments: [", "environments:\n  sandbox: {kubernetes: k}\n", ""):
+        file.write_text(text)
+        train.ti.xcoms["plan", ENVIRONMENT_KEY] = asdict(kept)
+        assert Run.of("payments", train.context).environment == kept
+        train.ti.xcoms["plan", ENVIRONMENT_KEY] = None
+        with pytest.raises(AirflowFailException, match=r"environments\.yaml:\d: "):
+            Run.of("payments", train.context)
+    file.unlink()
+    train.ti.xcoms["plan", ENVIRONMENT_KEY] = asdict(kept)
+    assert Run.of("payments", train.context).environment == kept
+
+
+def test_a_plan_leaves_the_environment_that_it_is_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train = TrainInMemory(MemoryCluster(), monkeypatch, tmp_path)
+    run = Run.of("payments", train.context)
+    monkeypatch.setattr(train_operators, "tell_plan", lambda *_, **__: None)
+    monkeypatch.setattr(PlanOperator, "skip", lambda *_: None)
+    with DAG("train", schedule=None):
+        task = PlanOperator(task_id="plan", train="payments")
+    task._finish(train.context, run, planned(), dry_run=False)
+    assert Environment(**train.ti.pushed[ENVIRONMENT_KEY]) == run.environment

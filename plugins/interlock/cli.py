@@ -85,15 +85,8 @@ def _words(value: str) -> str:
 
 def _environment(name: str | None) -> Environment:
     environments = load_environments(environments_file())
-    if not environments:
-        raise Refusal(f"{environments_file()} has no environment")
-    if name is None:
-        return next(iter(environments.values()))
-    if name not in environments:
-        raise Refusal(
-            f"environment {name!r} is not in {environments_file()}: it has {', '.join(environments)}"
-        )
-    return environments[name]
+    # The first one also where its entry is wrong: another one is not what was meant.
+    return environments.named(name or next(iter(environments.names or ()), ""))
 
 
 async def _with_client(asked: argparse.Namespace, environment: Environment) -> int:

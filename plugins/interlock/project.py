@@ -6,11 +6,11 @@ The environment variable INTERLOCK_INCLUDE names another folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from interlock.trains.model import Environment, Train, TrainFileError, load_train, refuse_other_names
+from interlock.trains.model import Train, TrainFileError, load_train, refuse_other_names
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def environments_file() -> Path:
     return include() / "environments.yaml"
 
 
-def load_trains(environments: Mapping[str, Environment], files: Iterable[Path] | None = None) -> Trains:
+def load_trains(environments: Collection[str] | None, files: Iterable[Path] | None = None) -> Trains:
     """The trains, and which of their files don't load: one that is wrong keeps no other from loading.
 
     Args:
-        environments: the environments there are.
+        environments: the names of the environments there are; None: the trains' are not checked.
         files: the files to read; left out, all of them.
     """
     loaded: list[Train] = []

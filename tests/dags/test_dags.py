@@ -179,3 +179,26 @@ def test_a_wrong_train_file_names_its_line_and_the_other_trains_load(tmp_path: P
     assert "service-q" in text
     assert PAYMENTS in found["dags"]
     assert "promotion_train__wrong" not in found["dags"]
+
+
+@pytest.mark.parametrize("dag_id", ["", PAYMENTS])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("environments:\n  sandbox: [\n", 3), ("environments:\n  sandbox: {kubernetes: k}\n", 2)],
+    ids=["not YAML", "an entry"],
+)
+def test_trains_load_whatever_is_wrong_with_the_environments(
+    tmp_path: Path, text: str, line: int, dag_id: str
+) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(CHECKOUT / "include", include)
+    (include / "environments.yaml").write_text(text)
+    (include / "trains" / "everywhere.yaml").write_text("services: {x: {image: registry.internal/x}}\n")
+
+    asked = {"_AIRFLOW_PARSING_CONTEXT_DAG_ID": dag_id} if dag_id else {}
+    found = _parse(tmp_path, DAGS, INTERLOCK_INCLUDE=str(include), **asked)
+
+    assert {dag_id or "promotion_train__everywhere", PAYMENTS} <= set(found["dags"])
+    errors = {Path(file).name: text for file, text in found["errors"].items()}
+    assert f"environments.yaml:{line}: " in errors["train_files.py"]
+    assert set(errors) <= {"train_files.py", "doctor.py"}

@@ -94,3 +94,29 @@ def test_a_train_whose_dag_is_paused_is_reported_until_it_goes_on(
     assert run.ended()[0] == "success"
     run.assert_arrived(B, SLOW)
     assert "PAUSED" not in _status(sandbox)
+
+
+def test_a_train_goes_back_while_the_file_of_environments_is_broken(
+    sandbox: RunningSandbox, train: TrainRuns
+) -> None:
+    bring(train)
+    run = FaultRun(train, {A: VERY_SLOW})
+    run.until(f"{A}.promote", "deferred")
+    file = sandbox.root / "include" / "environments.yaml"
+    right = file.read_text()
+
+    def errors() -> str:
+        found = sandbox.send("GET", "/api/v2/importErrors")["import_errors"]
+        return "\n".join(error["stack_trace"] for error in found)
+
+    file.write_text("environments: [\n")
+    try:
+        sandbox.until(lambda: "environments.yaml:2" in errors(), 120, "Airflow to name the file")
+        dag = sandbox.send("GET", f"/api/v2/dags/{train.dag_id}")
+        assert (dag["is_stale"], dag["has_import_errors"]) == (False, False)
+        run.mark_task(f"{A}.promote", "failed")
+        assert run.ended()[0] == "failed"
+        run.assert_back(A)
+    finally:
+        file.write_text(right)
+    sandbox.until(lambda: not errors(), 120, "the error to go")

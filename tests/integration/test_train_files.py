@@ -1,4 +1,4 @@
-"""Train files in a real Airflow: one that is wrong is named and stops no other train."""
+"""Files of trains and environments in a real Airflow: what is wrong is named, and what can go on goes on."""
 
 from __future__ import annotations
 

@@ -123,6 +123,18 @@ def test_a_run_whose_train_loads_is_left_alone(include: Path, cluster: MemoryClu
     assert asyncio.run(_ends(cluster))[0] == ["a:2", "b:2"]
 
 
+def test_an_environment_that_is_wrong_is_named_and_keeps_no_other_waiting(
+    include: Path, cluster: MemoryCluster
+) -> None:
+    with (include / "environments.yaml").open("a") as file:
+        file.write("  other: {namespace: payments}\n")
+    with pytest.raises(
+        AirflowFailException, match=r"environments\.yaml:4: environments\.other: 'kubernetes'"
+    ):
+        watch(Airflow())
+    assert asyncio.run(_ends(cluster)) == (["a:1", "b:1"], [])
+
+
 async def _ends(cluster: MemoryCluster) -> tuple[list[str], list[Any]]:
     """The images, and the journals that are still open."""
     store = JournalStore(cluster, "interlock")

@@ -14,7 +14,7 @@ from interlock.doctor.line import Line
 from interlock.hooks.settings import settings
 from interlock.notifications.configured import NotifiersError, parse
 from interlock.project import environments_file, include
-from interlock.trains.model import load_environments
+from interlock.trains.model import TrainFileError, load_environments
 
 
 class DoctorOperator(BaseOperator):
@@ -31,12 +31,13 @@ class DoctorOperator(BaseOperator):
         """Try everything before saying what is missing."""
         from interlock.doctor import examine
 
-        environments = load_environments(environments_file())
-        if self.environment not in environments:
-            raise AirflowFailException(f"environment {self.environment!r} is not in {environments_file()}")
+        try:
+            environment = load_environments(environments_file()).named(self.environment)
+        except TrainFileError as error:
+            raise AirflowFailException(str(error)) from None
         lines = list(
             examine(
-                environments[self.environment],
+                environment,
                 include(),
                 settings(),
                 executor=conf.get("core", "executor"),

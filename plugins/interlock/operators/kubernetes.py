@@ -225,6 +225,9 @@ def known() -> tuple[list[Environment], list[Train]]:
     if not environments_file().exists():
         return [], []
     environments = load_environments(environments_file())
+    if environments.problems:
+        # One of them may have a lock on what is about to be written.
+        raise AirflowFailException("\n".join(map(str, environments.problems)))
     trains = []
     for path in train_files():
         with suppress(TrainFileError):

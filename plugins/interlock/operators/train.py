@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from interlock.runs.lock import lock_and_open, needs_approval
 from interlock.runs.run import (
     APPROVED_KEY,
     DRY_KEY,
+    ENVIRONMENT_KEY,
     HASH_KEY,
     LOCKED_KEY,
     PLAN_KEY,
@@ -82,10 +83,12 @@ class PlanOperator(TrainOperator, SkipMixin):
 
     def _plan(self, context: Any) -> None:
         environments = load_environments(environments_file())
-        train = load_train(train_file(self.train), environments)
+        train = load_train(train_file(self.train), environments.names)
+        # Airflow accepts conf keys that are no params; the core refuses them.
+        given = {**context["params"], **(context["dag_run"].conf or {})}
+        if wrong := environments.wrong(given.get("environment")):
+            raise AirflowFailException("\n".join(map(str, wrong)))
         try:
-            # Airflow accepts conf keys that are no params; the core refuses them.
-            given = {**context["params"], **(context["dag_run"].conf or {})}
             config = parse_run_config(train, environments, given)
         except RunConfigError as error:
             raise AirflowFailException(str(error)) from None
@@ -110,6 +113,7 @@ class PlanOperator(TrainOperator, SkipMixin):
         ti = context["ti"]
         ti.xcom_push(key=PLAN_KEY, value=plan.to_json())
         ti.xcom_push(key=HASH_KEY, value=plan.hash)
+        ti.xcom_push(key=ENVIRONMENT_KEY, value=asdict(run.environment))
         ti.xcom_push(key="text", value=as_list(render(plan)))
         ti.xcom_push(key=DRY_KEY, value=dry_run)
         tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)

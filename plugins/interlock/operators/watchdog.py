@@ -41,14 +41,16 @@ class WatchdogOperator(BaseOperator):
 
     def execute(self, context: Any) -> None:
         """Every environment; what goes wrong in one doesn't keep the others waiting."""
-        problems: list[str] = []
         environments = load_environments(environments_file())
-        broken = load_trains(environments).broken
+        # What runs left in an environment that can't be used waits until its entry is right.
+        problems = [str(problem) for problem in environments.problems]
+        names = environments.names
+        broken = load_trains(names).broken
         for train, why in broken.items():
             self.log.warning("train %s: its file does not load: %s", train, why)
         for environment in environments.values():
             try:
-                problems += self._watch(environment, context, broken, tuple(environments))
+                problems += self._watch(environment, context, broken, names or ())
             except Exception as error:
                 self.log.exception("environment %s", environment.name)
                 problems.append(f"{environment.name}: {error}")

@@ -15,8 +15,10 @@ from interlock.project import environments_file, train_file
 from interlock.runs.wait import Wait
 from interlock.trains.change import Change
 from interlock.trains.entries import head_name, run_hash
+from interlock.trains.environments import Environment, Environments, load_environments
+from interlock.trains.located import TrainFileError
 from interlock.trains.lock import holder_of
-from interlock.trains.model import Environment, Train, load_environments, load_train
+from interlock.trains.model import Train, load_train
 from interlock.trains.plan import Plan
 from interlock.trains.resume import ending
 
@@ -28,6 +30,8 @@ LOCKED_KEY = "locked"
 """Of the task `lock`: for which plan the locks were taken, and the transitions of each (`locked`)."""
 HASH_KEY = "hash"
 """Of the task `plan`: the plan's hash."""
+ENVIRONMENT_KEY = "environment"
+"""Of the task `plan`: the environment as the run was planned for it."""
 DRY_KEY = "dry_run"
 """Of the task `plan`: whether the run ends with it."""
 WHY_KEY = "why"
@@ -76,19 +80,17 @@ class Run:
         ti = context["ti"]
         cleared = int(getattr(context.get("dag_run"), "clear_number", 0) or 0)
         plan = _plan(ti)
-        name = plan.environment if plan else context["params"].get("environment", loaded.environments[0])
-        if name not in environments:
-            raise AirflowFailException(
-                f"environment {name!r} is not in {environments_file()}: it has {', '.join(environments)}"
-            )
-        return cls(loaded, environments[name], ti.dag_id, ti.run_id, ti.try_number, plan, cleared)
+        first = next(iter(loaded.environments), "")
+        name = plan.environment if plan else str(context["params"].get("environment") or first)
+        environment = _environment(environments, name, ti)
+        return cls(loaded, environment, ti.dag_id, ti.run_id, ti.try_number, plan, cleared)
 
     @classmethod
     def planned(cls, plan: Mapping[str, Any], dag_id: str, run_id: str, clear_number: int) -> Run:
         """The run of a plan, outside a task."""
         made = Plan.from_json(plan)
         train, environments = _loaded(made.train)
-        return cls(train, environments[made.environment], dag_id, run_id, 1, made, clear_number)
+        return cls(train, environments.named(made.environment), dag_id, run_id, 1, made, clear_number)
 
     @property
     def holder(self) -> str:
@@ -172,18 +174,40 @@ class Run:
             raise AirflowFailException(why)
 
 
-def _loaded(train: str) -> tuple[Train, dict[str, Environment]]:
+def _environment(environments: Environments, name: str, ti: Any) -> Environment:
+    """The run's environment by its file; where that is broken meanwhile, as the run was planned for it."""
+    if name in environments:
+        return environments[name]
+    planned = pulled(ti, "plan", ENVIRONMENT_KEY)
+    if planned.get("name") == name:
+        return Environment(**planned)
+    try:
+        return environments.named(name)
+    except TrainFileError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+def _loaded(train: str) -> tuple[Train, Environments]:
     files = (train_file(train), environments_file())
-    return _read(*files, tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+    return _read(*files, tuple(_version(file) for file in files))
+
+
+def _version(file: Path) -> tuple[int, int]:
+    """When a file was changed, and its size; nothing for one that isn't there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0)
+    return found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=16)
 def _read(
     train: Path, environments: Path, versions: tuple[tuple[int, int], ...]
-) -> tuple[Train, dict[str, Environment]]:
+) -> tuple[Train, Environments]:
     """What the files say, kept until they change: a triggerer asks for each service of a train."""
     known = load_environments(environments)
-    return load_train(train, known), known
+    return load_train(train, known.names), known
 
 
 def _plan(ti: Any) -> Plan | None:

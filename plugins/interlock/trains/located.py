@@ -22,6 +22,18 @@ class Problem:
         return f"{self.file}:{self.line}: {self.text}"
 
 
+class TrainFileError(ValueError):
+    """A file can't be used. Its text has one line a problem: `file:line: found …, expected …`.
+
+    Attributes:
+        problems: All that is wrong, in the order of the file.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
 def _composed(text: str) -> yaml.Node | None:
     """The file's root node.
 

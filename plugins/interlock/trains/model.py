@@ -1,14 +1,14 @@
-"""Trains and environments as their YAML files describe them, checked and frozen.
+"""Trains as their YAML files describe them, checked and frozen.
 
-`load_train` and `load_environments` report everything that is wrong with a file at once, each with file,
-line, what was found and what was expected. Unknown keys are refused: a misspelt `after` would let two
+`load_train` reports everything that is wrong with a file at once, each with file, line, what was found and
+what was expected. Unknown keys are refused: a misspelt `after` would let two
 services move in the wrong order. `json_schema` is what editors check against while somebody types.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from interlock.manifest import Manifest
 from interlock.trains.checks import RESERVED, dependencies, named_environments
-from interlock.trains.files import EnvironmentsFile, TrainFile, describe
-from interlock.trains.located import Document, Problem
+from interlock.trains.environments import Environment, load_environments
+from interlock.trains.files import TrainFile, describe
+from interlock.trains.located import Document, Problem, TrainFileError
 from interlock.trains.manifests import load_manifests
 from interlock.trains.order import Scope, in_order
 
@@ -35,41 +36,6 @@ __all__ = [
 ]
 
 _TRAIN_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-class TrainFileError(ValueError):
-    """A file can't be used. Its text has one line a problem: `file:line: found …, expected …`.
-
-    Attributes:
-        problems: All that is wrong, in the order of the file.
-    """
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(map(str, self.problems)))
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """Where trains go.
-
-    Attributes:
-        name: Its name in `include/environments.yaml`.
-        kubernetes: Airflow connection of the cluster.
-        namespace: Namespace of the services.
-        journal_namespace: Namespace of Interlock's own journals and leases.
-        vault: Airflow connection of Vault.
-        evidence_mode: `require`: a train starts only if the evidence store answers; `spool`: evidence waits.
-        store: Airflow connection of the evidence store.
-    """
-
-    name: str
-    kubernetes: str
-    namespace: str
-    journal_namespace: str
-    vault: str
-    evidence_mode: str
-    store: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,47 +116,19 @@ class Train:
         return in_order({service.name: service.after for service in self.services})
 
 
-def load_environments(path: Path) -> dict[str, Environment]:
-    """The environments of `include/environments.yaml`, by name.
-
-    Raises:
-        TrainFileError: The file can't be read or is wrong; all problems at once.
-    """
-    document = Document.read(path)
-    if document.problems:
-        raise TrainFileError(document.problems)
-    try:
-        data = EnvironmentsFile.model_validate(document.value)
-    except ValidationError as error:
-        raise TrainFileError(describe(error, document, EnvironmentsFile)) from None
-    return {
-        name: Environment(
-            name=name,
-            kubernetes=entry.kubernetes,
-            namespace=entry.namespace,
-            journal_namespace=entry.journal_namespace,
-            vault=entry.vault,
-            evidence_mode=entry.evidence.mode,
-            store=entry.evidence.store,
-        )
-        for name, entry in data.environments.items()
-    }
-
-
-def load_train(path: Path, environments: Mapping[str, Environment] | None = None) -> Train:
+def load_train(path: Path, environments: Collection[str] | None = None) -> Train:
     """The train of `include/trains/NAME.yaml`.
 
     Args:
         path: The train's file.
-        environments: The environments there are. Left out, they are read from `environments.yaml` in the
-            folder above the train's; if there is none, names of environments are not checked.
+        environments: The names of the environments there are. Left out, they are read from
+            `environments.yaml` in the folder above the train's; where that names none, they are not checked.
 
     Raises:
         TrainFileError: A file can't be read or is wrong; all problems at once.
     """
     if environments is None:
-        beside = path.parent.parent / "environments.yaml"
-        environments = load_environments(beside) if beside.exists() else None
+        environments = load_environments(path.parent.parent / "environments.yaml").names
     document = Document.read(path)
     problems = list(document.problems)
     if not _TRAIN_NAME.fullmatch(path.stem):

@@ -1,0 +1,76 @@
+"""The file of environments: what is read, and what can be used of one that is wrong."""
+
+# ruff: noqa: E501 - a case of a table is a line, with the whole message
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interlock.trains.environments import Environment, load_environments
+from interlock.trains.located import TrainFileError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("environments: {}", "1: environments: found an empty mapping, expected at least one"),
+        ("environments:\n  a:\n    namespace: n\n", "2: environments.a: 'kubernetes' is missing, expected it among kubernetes, namespace, journal_namespace, vault, evidence"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: a.b\n", "4: environments.a.namespace: found 'a.b', expected a DNS-1123 label: at most 63 lower-case letters, digits and '-', no dots, no '-' at either end"),
+        ("environments:\n  a:\n    kubernetes: my cluster\n    namespace: n\n", "3: environments.a.kubernetes: found 'my cluster', expected the id of an Airflow connection"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    evidence: {mode: sometimes}\n", "5: environments.a.evidence.mode: found 'sometimes', expected one of require, spool"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    evidence: {bucket: b}\n", "5: environments.a.evidence: unknown key 'bucket', expected one of mode, store"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespce: n\n    namespace: n\n", "4: environments.a: unknown key 'namespce', expected one of kubernetes, namespace, journal_namespace, vault, evidence; did you mean 'namespace'?"),
+        ("environment: {}\nenvironments: {a: {kubernetes: k, namespace: n}}", "1: unknown key 'environment', expected one of environments; did you mean 'environments'?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text(text)
+    assert [str(problem) for problem in load_environments(path).problems] == [f"{path}:{expected}"]
+
+
+def test_an_environment_that_says_little_requires_evidence_and_keeps_journals_apart(tmp_path: Path) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text("environments: {sandbox: {kubernetes: k, namespace: payments}}")
+    assert load_environments(path)["sandbox"] == Environment(
+        name="sandbox",
+        kubernetes="k",
+        namespace="payments",
+        journal_namespace="interlock",
+        vault="interlock_vault",
+        evidence_mode="require",
+        store="interlock_evidence",
+    )
+
+
+def test_an_entry_that_is_wrong_keeps_no_other_from_being_used(tmp_path: Path) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text("environments:\n  a: {kubernetes: k, namespace: n}\n  b: {kubernetes: k}\n")
+    found = load_environments(path)
+    assert (list(found), found.names) == (["a"], ("a", "b"))
+    assert found.named("a").namespace == "n"
+    with pytest.raises(
+        TrainFileError, match=r"environments\.yaml:3: environments\.b: 'namespace' is missing"
+    ):
+        found.named("b")
+    assert (found.wrong("a"), len(found.wrong("b"))) == ((), 1)
+
+
+@pytest.mark.parametrize("text", [None, "environments: [", "environments: []", "- a", ""])
+def test_a_file_that_can_not_be_read_names_nothing_and_says_why(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "environments.yaml"
+    if text is not None:
+        path.write_text(text)
+    found = load_environments(path)
+    assert (list(found), found.names) == ([], None)
+    assert found.problems
+    with pytest.raises(TrainFileError, match=r"environments\.yaml:[12]: "):
+        found.named("a")
+
+
+def test_a_name_that_the_file_has_not_is_refused_with_those_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text("environments:\n  a: {kubernetes: k, namespace: n}\n  b: {kubernetes: k}\n")
+    with pytest.raises(TrainFileError, match="environment 'moon' is not in this file: it has a, b"):
+        load_environments(path).named("moon")

@@ -137,7 +137,7 @@ async def status(client: KubernetesClient, environment: Environment) -> list[str
 
 
 async def _services(store: JournalStore, head: Head) -> list[str]:
-    services = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
+    services = [change.service for change in Plan.from_json(head.plan).changes]
     journals = await store.services(head.run, services)
     return [f"    {service}: {_outcome(journals[service].journal)}" for service in services]
 

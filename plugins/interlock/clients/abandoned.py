@@ -9,24 +9,24 @@ One Airflow to a journal namespace: to another one, this one's runs would look d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.clients import locks
-from interlock.clients.ending import end
+from interlock.clients.ending import end, turn_back
 from interlock.clients.journal import JournalStore, Written
 from interlock.clients.kubernetes import KubernetesClient, KubernetesError
 from interlock.clients.settled import judged
 from interlock.clients.workloads import Refused, take_back
 from interlock.manifest import Manifest
-from interlock.trains.entries import Head, head_name, run_hash
+from interlock.trains.entries import Head, run_hash
 from interlock.trains.lock import holder_in
 from interlock.trains.model import Environment
 from interlock.trains.outcome import RunOutcome, ServiceOutcome, verdict
 from interlock.trains.plan import Plan
 from interlock.trains.resume import transitions
-from interlock.trains.rollback import Standing, to_take_back
+from interlock.trains.rollback import Decision, Standing, to_take_back
 
 BY = "train_watchdog"
 PATIENCE_SECONDS = 120.0
@@ -145,33 +145,29 @@ async def end_run(
         KubernetesError: the API server refused or is away; this can be repeated.
     """
     store = JournalStore(client, environment.journal_namespace)
-    done = Ended()
-    await store.stop(head_name(head.run), by=BY, why=why, now=now)
+    plan, done = Plan.from_json(head.plan), Ended()
+    services = [change.service for change in plan.changes]
+
+    def judge(journals: Mapping[str, Written]) -> Decision:
+        standings = {
+            change.service: Standing(
+                changes=change.moves,
+                moved=journals[change.service].journal.moved,
+                # The run itself has decided that it stays.
+                verified=journals[change.service].journal.outcome == "kept",
+            )
+            for change in plan.changes
+        }
+        return to_take_back(
+            plan.edges, standings, failed=why, scope=plan.rollback, irreversible=plan.irreversible
+        )
+
     if head.stop is None:
         done.did.append(f"raised the stop flag: {why}")
-    plan = _plan(head)
-    # First nothing may begin any more, then everything goes back that can.
-    journals = await store.services(head.run, [change.service for change in plan.changes])
-    for written in journals.values():
-        await store.seal(head.run, written, why)
-    journals = await store.services(head.run, list(journals))
-    standings = {
-        change.service: Standing(
-            changes=change.moves,
-            moved=journals[change.service].journal.moved,
-            # The run itself has decided that it stays.
-            verified=journals[change.service].journal.outcome == "kept",
-        )
-        for change in plan.changes
-    }
-    decision = to_take_back(
-        plan.edges, standings, failed=why, scope=plan.rollback, irreversible=plan.irreversible
-    )
-    for service, reason in decision.kept:
-        await store.keep(head.run, journals[service], reason)
+    decision = await turn_back(store, head, services, judge, by=BY, why=why, now=now)
     for service in decision.back:
         await _back(client, store, head.run, service, done)
-    journals = await store.services(head.run, list(journals))
+    journals = await store.services(head.run, services)
     # What could not go back is another's by now, and not waited for.
     unmoved = {**done.refused, **done.failed}
     awaited = [change for change in plan.changes if change.service not in unmoved]
@@ -230,10 +226,6 @@ async def release_left(
             names = await locks.give_back(client, [lease], now)
             released += [f"{name}, held by {holder_in(lease)}" for name in names]
     return released
-
-
-def _plan(head: Head) -> Plan:
-    return Plan.from_json(head.plan) if head.plan else Plan.of(head.train, head.environment, [])
 
 
 def _seen(found: ServiceOutcome) -> ServiceOutcome:

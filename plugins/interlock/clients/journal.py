@@ -13,7 +13,7 @@ from datetime import datetime
 from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest, ObjectRef
 from interlock.trains import journal
-from interlock.trains.entries import Head, Outcome, ServiceJournal, Stop, head_name, service_name
+from interlock.trains.entries import Head, ServiceJournal, Stop, head_name, service_name
 from interlock.trains.outcome import RunState, moved_since
 from interlock.trains.plan import Plan
 
@@ -125,7 +125,7 @@ class JournalStore:
         whole = await self._ended("all-new")
         found = []
         for head in sorted(await self._ended("not-whole"), key=lambda head: head.opened_at):
-            board = [change.service for change in Plan.from_json(head.plan).changes] if head.plan else []
+            board = [change.service for change in Plan.from_json(head.plan).changes]
             journals = [written.journal for written in (await self.services(head.run, board)).values()]
             services = {one.service for one in journals if one.outcome in ("not-whole", "kept")}
             if head.environment == environment and not (services and services <= moved_since(head, whole)):
@@ -200,8 +200,9 @@ class JournalStore:
         await self._end(
             run,
             written,
-            lambda found: None if found.moved or found.outcome else "failed",
-            f"it did not move: {why}",
+            lambda found: (
+                None if found.moved or found.outcome else found.ended("failed", f"it did not move: {why}")
+            ),
         )
 
     async def keep(self, run: str, written: Written, why: str) -> None:
@@ -216,7 +217,9 @@ class JournalStore:
             Conflict: its journal changed again and again meanwhile.
         """
         await self._end(
-            run, written, lambda found: "kept" if found.moved and not found.outcome else None, why
+            run,
+            written,
+            lambda found: found.ended("kept", why) if found.moved and not found.outcome else None,
         )
 
     async def leave(self, run: str, written: Written, why: str) -> None:
@@ -231,18 +234,37 @@ class JournalStore:
             Conflict: its journal changed again and again meanwhile.
         """
         await self._end(
-            run, written, lambda found: None if found.outcome in ("not-whole", "kept") else "not-whole", why
+            run,
+            written,
+            lambda found: None if found.outcome in ("not-whole", "kept") else found.ended("not-whole", why),
+        )
+
+    async def whole(self, run: str, written: Written, *, back: bool) -> None:
+        """Take back what `leave` noted: who noted it was killed before the run ended, and it is whole by now.
+
+        Args:
+            run: the run's hash.
+            written: the service's journal as it was read.
+            back: whether it is as before the run; else as planned.
+
+        Raises:
+            Conflict: its journal changed again and again meanwhile.
+        """
+        await self._end(
+            run,
+            written,
+            lambda found: found.found_whole(back=back) if found.outcome == "not-whole" else None,
         )
 
     async def _end(
-        self, run: str, written: Written, how: Callable[[ServiceJournal], Outcome | None], why: str
+        self, run: str, written: Written, how: Callable[[ServiceJournal], ServiceJournal | None]
     ) -> None:
         for _ in range(ATTEMPTS):
-            outcome = how(written.journal)
-            if outcome is None:
+            ended = how(written.journal)
+            if ended is None:
                 return
             try:
-                await self.write(run, Written(written.journal.ended(outcome, why), written.version))
+                await self.write(run, Written(ended, written.version))
             except Conflict:
                 written = await self.service(run, written.journal.service)
                 continue

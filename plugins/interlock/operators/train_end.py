@@ -53,6 +53,7 @@ class DecideOperator(TrainOperator, SkipMixin):
         )
 
     async def _decide(self, run: Run, ti: Any) -> tuple[str, ...]:
+        from interlock.clients.ending import turn_back
         from interlock.clients.journal import JournalStore
         from interlock.clients.kubernetes import Conflict
 
@@ -69,19 +70,17 @@ class DecideOperator(TrainOperator, SkipMixin):
             plan = Plan.from_json(head.plan)
             journals = await store.services(run.hash, [change.service for change in plan.changes])
             live = await client.get_all({ref for change in plan.changes for ref in change.refs})
-            decision = self._judge(plan, head, journals, live, states, ti)
+
+            def judge(journals: Mapping[str, Written]) -> Decision:
+                return self._judge(plan, head, journals, live, states, ti)
+
+            decision = judge(journals)
             if not decision.reason:
                 self.log.info("all services moved and are verified: nothing goes back")
                 return ()
-            await store.stop(run.head, by="rollback.decide", why=decision.reason, now=datetime.now(UTC))
+            who, now = "rollback.decide", datetime.now(UTC)
             try:
-                # First nothing may begin any more. What began meanwhile goes back as well.
-                for written in journals.values():
-                    await store.seal(run.hash, written, decision.reason)
-                journals = await store.services(run.hash, list(journals))
-                decision = self._judge(plan, head, journals, live, states, ti)
-                for service, why in decision.kept:
-                    await store.keep(run.hash, journals[service], why)
+                decision = await turn_back(store, head, journals, judge, by=who, why=decision.reason, now=now)
             except Conflict as conflict:
                 # Not final: the task is tried again.
                 raise AirflowException(f"{conflict}: it decides again") from None

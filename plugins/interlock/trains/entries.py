@@ -40,7 +40,7 @@ class Head:
         run_id: the run.
         train: the train's name.
         environment: the environment's name.
-        plan: the plan as JSON; empty before there is one.
+        plan: the plan as JSON.
         opened_at: when the journal was opened, with a time zone.
         closed: whether the run has ended and needs its journal no more.
         stop: the stop flag.
@@ -149,6 +149,10 @@ class ServiceJournal:
         return replace(
             self, outcome=outcome, reason=reason, restored=self.restored or outcome == "rolled-back"
         )
+
+    def found_whole(self, *, back: bool) -> ServiceJournal:
+        """The journal of a service that is whole after all: as before the run, or as planned."""
+        return self.ended("rolled-back") if back else replace(self, outcome=None, reason="")
 
     @property
     def moved(self) -> bool:

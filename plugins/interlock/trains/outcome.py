@@ -161,7 +161,7 @@ def moved_since(head: Head, ended: Iterable[Head]) -> set[str]:
     return {
         change.service
         for later in ended
-        if later.environment == head.environment and later.opened_at > head.opened_at and later.plan
+        if later.environment == head.environment and later.opened_at > head.opened_at
         for change in Plan.from_json(later.plan).changes
         if change.moves
     }

@@ -18,23 +18,22 @@ from interlock.clients.abandoned import (
     end_run,
     look,
     note_paused,
-    release_left,
-    run_of,
 )
-from interlock.clients.journal import JournalStore, Reopened, Written
+from interlock.clients.journal import JournalStore, Reopened
 from interlock.clients.kubernetes import KubernetesError
 from interlock.clients.locks import all_held, take_all
-from interlock.clients.old_journals import remove_old
 from interlock.clients.workloads import BACK
 from interlock.evidence.statement import Run, make_statement
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.entries import Head, ServiceJournal, head_name, run_hash
+from interlock.trains.entries import run_hash
 from interlock.trains.fields import put
 from interlock.trains.journal import KIND_LABEL, STATE_LABEL
 from interlock.trains.lock import FENCE
 from interlock.trains.plan import Plan
 
 WHY = "the run was deleted with its journal open"
+
+
 HASH = run_hash(DAG, RUN)
 
 
@@ -158,14 +157,6 @@ async def test_a_run_that_is_started_over_while_the_watchdog_waits_is_left_to_it
     assert reopened.opened_at == later
 
 
-async def test_a_lock_that_was_taken_anew_since_the_look_is_not_released() -> None:
-    cluster = await moved()
-    found = await look(cluster, SANDBOX)
-    await JournalStore(cluster, "interlock").close(found.heads[0], NOW, "all-new")
-    await take_all(cluster, "payments", "interlock", ["a"], HOLDER, NOW)
-    assert await release_left(cluster, SANDBOX, found.leases, NOW) == [f"payments.b, held by {HOLDER}"]
-
-
 async def test_what_the_run_itself_decided_to_keep_stays() -> None:
     cluster = await moved()
     store = JournalStore(cluster, "interlock")
@@ -233,90 +224,9 @@ async def test_a_paused_dag_is_noted_once_and_until_it_goes_on() -> None:
     assert not any("PAUSED" in line for line in await status(cluster, SANDBOX))
 
 
-async def test_only_what_was_closed_long_ago_is_removed() -> None:
-    cluster = await moved()
-    store = JournalStore(cluster, "interlock")
-    for run, days in (("old", 31), ("recent", 29)):
-        head = Head(DAG, run, "payments", "sandbox", {}, NOW - timedelta(days=99))
-        await store.open(head)
-        await store.write(head.run, Written(ServiceJournal("a"), ""))
-        await store.close(head, NOW - timedelta(days=days), "all-new")
-    reopened = Head(DAG, "reopened", "payments", "sandbox", {}, NOW - timedelta(days=99))
-    await store.open(reopened)
-    await store.close(reopened, NOW - timedelta(days=99), "all-new")
-    await store.open(reopened)
-
-    removed = await remove_old(cluster, "interlock", NOW, timedelta(days=30))
-
-    assert removed == [head_name(run_hash(DAG, "old"))]
-    assert await store.head(run_hash(DAG, "old")) is None
-    assert (await store.service(run_hash(DAG, "old"), "a")).version == ""
-    for run in ("recent", "reopened", RUN):
-        assert await store.head(run_hash(DAG, run)) is not None
-    assert (await store.service(run_hash(DAG, "recent"), "a")).version
-    assert (await store.service(HASH, "a")).journal.moved
-
-
-async def test_a_journal_that_says_nothing_of_its_closing_is_kept_from_now_on() -> None:
-    cluster = await moved()
-    (head,) = await JournalStore(cluster, "interlock").open_heads()
-    where = ObjectRef("v1", "Secret", "interlock", head_name(head.run))
-    await cluster.merge(where, {"metadata": {"labels": {STATE_LABEL: "closed"}}})
-    days = timedelta(days=30)
-
-    assert await remove_old(cluster, "interlock", NOW, days) == []
-    assert await remove_old(cluster, "interlock", NOW + days, days) == []
-    assert await remove_old(cluster, "interlock", NOW + days * 1.1, days) == [where.name]
-    assert (await JournalStore(cluster, "interlock").service(HASH, "a")).version == ""
-
-
-async def test_a_journal_that_was_opened_anew_meanwhile_stays() -> None:
-    cluster = await moved()
-    (head,) = await JournalStore(cluster, "interlock").open_heads()
-    await JournalStore(cluster, "interlock").close(head, NOW - timedelta(days=99), "all-new")
-
-    class Late(MemoryCluster):
-        """Opens the journal anew between the look and the deletion."""
-
-        async def delete(self, ref: ObjectRef, uid: str, resource_version: str = "") -> None:
-            await JournalStore(self, "interlock").open(head)
-            await super().delete(ref, uid, resource_version)
-
-    cluster.__class__ = Late
-    assert await remove_old(cluster, "interlock", NOW, timedelta(days=30)) == []
-    assert await JournalStore(cluster, "interlock").open_heads() != []
-    assert (await JournalStore(cluster, "interlock").service(HASH, "a")).journal.moved
-
-
 async def test_journals_of_another_environment_are_left_alone() -> None:
     cluster = await moved()
     assert (await look(cluster, replace(SANDBOX, name="production"))).heads == ()
-
-
-async def test_locks_are_released_only_where_the_journal_is_closed_or_missing() -> None:
-    cluster = MemoryCluster(deployment("a"))
-    for service, holder in (("a", f"{DAG}/open"), ("b", f"{DAG}/closed"), ("c", f"{DAG}/missing")):
-        await take_all(cluster, "payments", "interlock", [service], holder, NOW)
-    store = JournalStore(cluster, "interlock")
-    for run in ("open", "closed"):
-        await store.open(Head(DAG, run, "payments", "sandbox", {}, NOW))
-    await store.close(Head(DAG, "closed", "payments", "sandbox", {}, NOW), NOW, "all-new")
-    found = await look(cluster, SANDBOX)
-    assert found.holders == (f"{DAG}/closed", f"{DAG}/missing", f"{DAG}/open")
-
-    released = await release_left(cluster, SANDBOX, found.leases, NOW)
-
-    assert released == [
-        f"payments.b, held by {DAG}/closed",
-        f"payments.c, held by {DAG}/missing",
-    ]
-    assert [lease.name for lease in await all_held(cluster, "interlock")] == ["payments.a"]
-
-
-def test_a_holder_names_a_run() -> None:
-    assert run_of(HOLDER) == (DAG, RUN)
-    assert run_of("dag/with/slashes") == ("dag", "with/slashes")
-    assert run_of("somebody") is None
 
 
 def _whole(name: str, *, replicas: int = 1) -> Manifest:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultClient, VaultSettings
-from tests.clients.real_parts import ACCESS, SECRET, RunningVault, running_s3, running_vault, s3_client
+from interlock.evidence.statement import Run
+from tests.clients.evidence_parts import Parts
+from tests.clients.real_parts import ACCESS, KEY, SECRET, RunningVault, running_s3, running_vault, s3_client
 
 PATIENT = 30.0
 """Seconds that a part may take on a busy machine; the tests of the time limits set their own."""
@@ -68,3 +72,23 @@ def s3(s3_server: str) -> Iterator[Any]:
     client = s3_client(s3_server)
     yield client
     client.close()
+
+
+@pytest.fixture
+def parts(
+    tmp_path: Path, vault: RunningVault, vault_settings: VaultSettings, store_settings: StoreSettings
+) -> Iterator[Parts]:
+    parts = Parts(tmp_path / "spool", vault_settings, store_settings)
+    yield parts
+    for writer in parts.open:
+        writer.close()
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run("promotion_train__payments", f"manual__{uuid4().hex}")
+
+
+@pytest.fixture
+def public_keys(vault_client: VaultClient) -> list[bytes]:
+    return [key.raw for key in vault_client.public_key(KEY)]

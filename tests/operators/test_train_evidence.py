@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException
 from moved_train import DAG, RUN, SANDBOX, planned
 
 from interlock.clients.spool import Spool
@@ -23,6 +23,8 @@ from interlock.trains.outcome import ServiceOutcome, verdict
 from interlock.trains.plan import Plan
 
 log = logging.getLogger("task")
+
+pytestmark = pytest.mark.usefixtures("spool")
 
 
 class Ti:
@@ -43,16 +45,6 @@ class Ti:
 
     def get_task_states(self, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str | None]]:
         return {RUN: self.states}
-
-
-@pytest.fixture(autouse=True)
-def spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    def get(conn_id: str) -> Connection:
-        raise AirflowNotFoundException(conn_id)
-
-    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get))
-    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "spool"))
-    return tmp_path / "spool"
 
 
 def _away(monkeypatch: pytest.MonkeyPatch) -> None:

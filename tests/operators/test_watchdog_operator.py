@@ -9,8 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException
 from memory_cluster import MemoryCluster
 from moved_train import DAG, RUN, image, moved
 
@@ -42,14 +41,8 @@ class Airflow:
 
 
 @pytest.fixture(autouse=True)
-def include(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def include(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spool: Path) -> Path:
     """A project with one environment, whose evidence goes to the spool."""
-
-    def get(conn_id: str) -> Connection:
-        raise AirflowNotFoundException(conn_id)
-
-    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get))
-    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("INTERLOCK_INCLUDE", str(tmp_path))
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     return tmp_path

@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
+from planned_services import IMAGE, config, owned_by, plan_of, planned, service, workload
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.change import Change, FieldConflict, FieldWrite, ObjectChange, differs, still_holds
-from interlock.trains.config import Release, RunConfig
-from interlock.trains.fields import ABSENT, FieldPath, put
-from interlock.trains.model import Environment, Service, Train
+from interlock.trains.change import Change, FieldConflict, FieldWrite, differs, still_holds
+from interlock.trains.config import Release
+from interlock.trains.fields import ABSENT, put
 from interlock.trains.outcome import judge
-from interlock.trains.plan import Plan, PlanError, as_list, make_plan, render
+from interlock.trains.plan import PlanError
 from interlock.trains.release import desired
-
-IMAGE = FieldPath.parse("spec.template.spec.containers[name=app].image")
-SANDBOX = Environment("sandbox", "interlock_kubernetes", "payments", "interlock", "v", "require", "store")
-
-
-def service(name: str, *after: str, kind: str = "Deployment") -> Service:
-    return Service(
-        name=name,
-        image=f"registry.internal/{name}",
-        kind=kind,
-        workload=name,
-        container="app",
-        after=after,
-        deadline=timedelta(minutes=5),
-        soak=timedelta(seconds=15),
-    )
-
-
-TRAIN = Train(
-    name="payments",
-    description="",
-    approval=False,
-    environments=("sandbox",),
-    services=(service("service-b", "service-a"), service("service-a"), service("data", kind="StatefulSet")),
-)
-
-
-def config(**board: str) -> RunConfig:
-    releases = {
-        name.replace("_", "-"): Release(f"registry.internal/{name.replace('_', '-')}:{tag}")
-        for name, tag in board.items()
-    }
-    return RunConfig(releases, SANDBOX, dry_run=False, change="", reason="")
-
-
-def workload(name: str = "service-a", *, kind: str = "Deployment", tag: str = "1.0.0") -> dict[str, Any]:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": "payments", "uid": "u1", "resourceVersion": "5"},
-        "spec": {
-            "replicas": 2,
-            "template": {
-                "spec": {
-                    "containers": [
-                        {"name": "proxy", "image": "proxy:1"},
-                        {"name": "app", "image": f"registry.internal/{name}:{tag}"},
-                    ]
-                }
-            },
-        },
-    }
-
-
-def owned_by(*managers: str, key: str = 'k:{"name":"app"}') -> list[dict[str, Any]]:
-    fields = {"f:spec": {"f:template": {"f:spec": {"f:containers": {key: {".": {}, "f:image": {}}}}}}}
-    return [{"manager": manager, "operation": "Update", "fieldsV1": fields} for manager in managers]
-
-
-def plan_of(config: RunConfig, live: dict[str, Manifest | None]) -> Plan:
-    services = {name: TRAIN.service(name) for name in live}
-    refs = {name: ObjectRef("apps/v1", s.kind, "payments", s.workload) for name, s in services.items()}
-    return make_plan(TRAIN, config, {refs[name]: manifest for name, manifest in live.items()})
-
-
-def planned(raw: dict[str, Any], tag: str = "1.1.0") -> Change:
-    (change,) = plan_of(config(service_a=tag), {"service-a": Manifest.of(raw)}).changes
-    return change
 
 
 def test_a_plan_changes_the_image_of_each_service_on_board_in_dependency_order() -> None:
@@ -199,7 +127,11 @@ OBSTACLES: list[tuple[str, dict[str, Any], str]] = [
     ("spec", {"template": {"spec": {"containers": [{"name": "x"}]}}}, "has no container 'app', only x"),
     ("spec", {"template": {}}, "has no container 'app', only none"),
 ]
+
+
 UNDONE = ", which would undo the promotion; promote it there"
+
+
 TOOLS: list[tuple[dict[str, Any], str]] = [
     (
         {"annotations": {"argocd.argoproj.io/tracking-id": "pay:apps/Deployment:payments/a"}},
@@ -281,90 +213,3 @@ def test_a_plan_no_longer_holds_when_its_field_has_another_value() -> None:
 def test_a_plan_no_longer_holds_when_its_workload_is_gone() -> None:
     (conflict,) = still_holds(planned(workload()), {})
     assert conflict.found is ABSENT
-
-
-def test_a_plan_reads_back_from_its_json() -> None:
-    writes = (
-        FieldWrite(IMAGE, ABSENT, "r/a:1"),
-        FieldWrite(FieldPath.of("spec", "x"), None, ABSENT, "kubectl"),
-    )
-    plan = Plan.of("t", "e", [Change("a", ObjectRef("apps/v1", "Deployment", "n", "a"), writes)])
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
-
-
-def test_the_hash_of_a_plan_is_of_its_canonical_json() -> None:
-    plan = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
-    canonical = (
-        '{"changes":[{"ref":{"apiVersion":"apps/v1","kind":"Deployment","name":"service-a",'
-        '"namespace":"payments"},"service":"service-a","writes":[{"after":"registry.internal/service-a:1.1.0",'
-        '"before":"registry.internal/service-a:1.0.0","path":"spec.template.spec.containers[name=app].image"}]}],'
-        '"environment":"sandbox","train":"payments","version":1}'
-    )
-    assert plan.hash == hashlib.sha256(canonical.encode()).hexdigest()
-    again = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(copy.deepcopy(workload()))})
-    assert again == plan
-
-
-def test_anything_else_gives_another_hash() -> None:
-    raw = workload()
-    raw["metadata"]["managedFields"] = owned_by("kubectl")
-    plans = [
-        plan_of(config(service_a=tag), {"service-a": Manifest.of(live)})
-        for tag in ("1.1.0", "1.2.0")
-        for live in (workload(), workload(tag="0.9"), raw)
-    ]
-    assert len({plan.hash for plan in plans}) == 6
-
-
-def test_a_stored_plan_that_was_altered_is_refused() -> None:
-    plan = plan_of(config(service_a="1.1.0"), {"service-a": Manifest.of(workload())})
-    data = plan.to_json()
-    data["changes"][0]["writes"][0]["after"] = "evil:1"
-    with pytest.raises(PlanError, match=f"the plan was altered: its hash is .*, expected {plan.hash}"):
-        Plan.from_json(data)
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ({}, "a plan of version None, expected version 1"),
-        ({"version": 2}, "a plan of version 2, expected version 1"),
-        ({"version": 1}, "not a plan: KeyError: 'changes'"),
-        ({"version": 1, "changes": [1]}, "not a plan: TypeError"),
-        (
-            {"version": 1, "changes": [{"service": "a", "ref": {}, "writes": [{"path": "."}]}]},
-            "not a field path",
-        ),
-    ],
-)
-def test_what_is_no_stored_plan_is_refused(data: dict[str, Any], message: str) -> None:
-    with pytest.raises(PlanError, match=message):
-        Plan.from_json(data)
-
-
-def test_a_plan_is_shown_with_what_changes_what_stays_and_what_is_taken_over() -> None:
-    raw = workload()
-    raw["metadata"]["managedFields"] = owned_by("kubectl")
-    live = {"service-a": Manifest.of(raw), "service-b": Manifest.of(workload("service-b"))}
-    plan = plan_of(config(service_a="1.1.0", service_b="1.0.0"), live)
-    assert render(plan).splitlines() == [
-        f"Plan {plan.hash[:12]}: train payments to sandbox, 1 to change, 1 already live",
-        "service-a: Deployment/service-a",
-        "  spec.template.spec.containers[name=app].image",
-        "    registry.internal/service-a:1.0.0 → registry.internal/service-a:1.1.0",
-        "    taken over from kubectl",
-        "service-b: Deployment/service-b is already live, nothing to do",
-    ]
-
-
-def test_a_plan_that_no_journal_holds_is_refused_before_anything_is_locked() -> None:
-    large = FieldWrite(FieldPath.parse("data.FILE"), "a" * 500_000, "b" * 500_000, None)
-    further = ObjectChange(ObjectRef("v1", "ConfigMap", "payments", "files"), (large,))
-    change = Change("a", ObjectRef("apps/v1", "Deployment", "payments", "a"), (), objects=(further,))
-    with pytest.raises(PlanError, match=r"takes 1000\d+ bytes, more than a run's journal holds \(900000\)"):
-        Plan.of("payments", "sandbox", [change])
-
-
-def test_a_plan_is_read_line_by_line_where_only_markdown_is_shown() -> None:
-    text = "Plan 1: train t\na: Deployment/a\n  image\n    `1` → 2"
-    assert as_list(text) == "Plan 1: train t\n\n- `a: Deployment/a`\n  - `image`\n    - `'1' → 2`"

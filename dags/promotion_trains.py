@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import get_args
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
@@ -26,12 +26,8 @@ from interlock.project import environments_file, load_trains, train_files
 from interlock.trains.model import Train, load_environments
 from interlock.trains.order import Scope
 
-
-def _environment(train: Train, **more: Any) -> Param:
-    """One of the train's environments; while environments.yaml names none, `plan` refuses and says why."""
-    if not train.environments:
-        return Param("", type=["null", "string"], **more)
-    return Param(train.environments[0], enum=list(train.environments), **more)
+# No param has a section: Airflow's form opens with the section of those that have none, and folds all others.
+# Nor has a release a pattern: Airflow would show it as a regular expression, `plan` says what was expected.
 
 
 def _params(train: Train) -> dict[str, Param]:
@@ -39,40 +35,73 @@ def _params(train: Train) -> dict[str, Param]:
         service.name: Param(
             "",
             type=["null", "string"],
-            pattern=r"^\s*$|^\s*\S+\s*$",
             title=service.name,
-            description=f"Tag, digest or image of {service.image}; blank: not on this train",
-            section="Releases",
+            description=f"Its release: a tag, @sha256:… or a full image of {service.image}; "
+            "blank: not on this train",
         )
         for service in train.services
     }
     return releases | {
-        "environment": _environment(train, section="Run"),
+        "environment": _environment(train, "Where the train goes"),
         "rollback": Param(
             train.rollback,
             enum=list(get_args(Scope)),
-            description="What goes back when a service fails: all that moved, or all but what is verified",
-            section="Run",
+            title="Rollback",
+            description="What goes back when a service fails. train: all that moved; "
+            "service: all but what is verified",
         ),
         "irreversible": Param(
             "",
             type=["null", "string"],
-            description="Services whose release can't be taken back (a migration), separated by commas",
-            section="Run",
+            title="Irreversible",
+            description="Services on board whose release can't be taken back (a migration), "
+            "separated by commas",
         ),
-        "dry_run": Param(False, type="boolean", description="Plan only; writes nothing", section="Run"),
-        "change": Param("", type=["null", "string"], description="Ticket or pull request", section="Run"),
-        "reason": Param("", type=["null", "string"], section="Run"),
+        "dry_run": _dry_run(),
+        "change": Param(
+            "",
+            type=["null", "string"],
+            title="Change",
+            description="Ticket or pull request, for the record, such as SHOP-12",
+        ),
+        "reason": _reason("Why this train goes, for the record, such as: sprint 7"),
     }
 
 
 def _undo_params(train: Train) -> dict[str, Param]:
     return {
-        "environment": _environment(train),
-        "run_id": Param("", type="string", minLength=1, description="The run to take back"),
-        "dry_run": Param(False, type="boolean", description="Plan only; writes nothing"),
-        "reason": Param("", type=["null", "string"]),
+        "environment": _environment(train, "Where the run went that is taken back"),
+        "run_id": Param(
+            "",
+            type="string",
+            minLength=1,
+            title="Run to take back",
+            description=f"Its run id, as the list of the runs of promotion_train__{train.name} shows it",
+        ),
+        "dry_run": _dry_run(),
+        "reason": _reason("Why the run is taken back, for the record"),
     }
+
+
+def _environment(train: Train, description: str) -> Param:
+    """One of the train's environments; while environments.yaml names none, `plan` refuses and says why."""
+    said = {"title": "Environment", "description": description}
+    if not train.environments:
+        return Param("", type=["null", "string"], **said)
+    return Param(train.environments[0], enum=list(train.environments), **said)
+
+
+def _dry_run() -> Param:
+    return Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Ends after the plan: changes nothing in the cluster; the plan is kept as evidence",
+    )
+
+
+def _reason(description: str) -> Param:
+    return Param("", type=["null", "string"], title="Reason", description=description)
 
 
 def _train_dag(train: Train, *, undo: bool = False) -> DAG:

@@ -65,7 +65,7 @@ class TrainOperator(BaseOperator):
 
 
 class PlanOperator(TrainOperator, SkipMixin):
-    """Checks the run's config, reads what is live, and works out every change; writes nothing.
+    """Checks the run's config, reads what is live, works out every change; changes nothing in the cluster.
 
     Skips the services that are not on board; a dry run ends here.
     """
@@ -120,13 +120,13 @@ class PlanOperator(TrainOperator, SkipMixin):
         off = {s.name for s in run.train.services if dry_run or plan.change(s.name) is None}
         outward = {f"{service}.{task}" for service in off for task in ("preflight", "promote")}
         if dry_run:
-            self.log.info("dry run: it ends here, nothing was written")
+            self.log.info("dry run: it ends here, nothing was changed in the cluster")
             outward |= {"approve", "lock"}
         self.skip(ti, [task for task in self.dag.tasks if task.task_id in outward])
 
 
 class UndoPlanOperator(PlanOperator):
-    """Plans, from its journal, how a finished run of the train is taken back; writes nothing."""
+    """Plans, from its journal, how a finished run is taken back; changes nothing in the cluster."""
 
     def _plan(self, context: Any) -> None:
         """Read the run's journal and what is live; refuse where a later change is in the way."""

@@ -22,6 +22,8 @@ from sandbox.state import CHECKOUT, HOST, State, random_base64
 from sandbox.supervisor import Program, inherited_environment
 
 USER = "admin"
+QUIET = "ignore:Could not import graphviz,ignore:GitWildMatchPattern:DeprecationWarning"
+"""Airflow's command warns of these whatever it is asked; nobody who uses it can do anything about them."""
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
@@ -77,6 +79,7 @@ class Airflow(Part):
         """What the airflow command needs, and how to log in."""
         return {
             **settings(state),
+            "PYTHONWARNINGS": QUIET,
             "AIRFLOW_URL": state.url("airflow"),
             "AIRFLOW_USER": USER,
             "AIRFLOW_PASSWORD": state.secret("airflow-password"),

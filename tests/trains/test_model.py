@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -207,6 +208,44 @@ def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file(tmp_path: Pa
         "payments.yaml:4: services.a.soak",
         "payments.yaml:5: services.a",
         "payments.yaml:6: services.b.c",
+    ]
+
+
+def test_wrong_values_do_not_hide_what_is_wrong_with_names_and_edges(tmp_path: Path) -> None:
+    text = """approval: maybe
+environments: [sandbox, mooon, 7]
+services:
+  a:
+    image: registry.internal/a
+    soak: soon
+    after: [c, servce-b, 5]
+  service-b:
+    kind: Pod
+  c:
+    image: registry.internal/c
+    after: [a]
+  c: {image: registry.internal/c}
+  on: {image: registry.internal/on, after: [zz]}
+  d: {image: registry.internal/d, workload: c}
+  rollback:
+    image: 7
+"""
+    found = [problem.removeprefix("payments.yaml:") for problem in problems_of(tmp_path, text)]
+    assert [re.sub(r"([,;] expected|; put|, which).*", "", problem) for problem in found] == [
+        "1: approval: found 'maybe'",
+        "2: environments: found 'mooon'",
+        "2: environments: found 7",
+        "6: services.a.soak: found 'soon'",
+        "7: services.a.after: found 'servce-b'",
+        "7: services.a.after: found 5",
+        "7: services.a.after: services wait for each other: a → c → a",
+        "8: services.service-b: 'image' is missing",
+        "9: services.service-b.kind: found 'Pod'",
+        "13: 'c' stands here twice, first in line 10",
+        "14: a key must be text, found on",
+        "15: services.d: found Deployment/c",
+        "16: services.rollback: this name is taken by Interlock itself",
+        "17: services.rollback.image: found 7",
     ]
 
 

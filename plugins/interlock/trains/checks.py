@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from interlock.trains.files import TrainFile
+from interlock.trains.files import Loc, TrainFile
 from interlock.trains.located import Document, Problem, did_you_mean
 from interlock.trains.order import cycles
 
@@ -25,11 +25,20 @@ RESERVED: Final = (
 """Names no service can have: the run config and the graph of a train's DAG use them."""
 
 
-def dependencies(data: TrainFile, document: Document) -> list[Problem]:
-    """What is wrong with the services' names, workloads and dependencies."""
+def dependencies(data: TrainFile, document: Document, told: Iterable[Loc] = ()) -> list[Problem]:
+    """What is wrong with the services' names, workloads and dependencies.
+
+    Args:
+        data: The train's file.
+        document: The same with its lines.
+        told: The places of which something else was said already; nothing more is said of them.
+    """
     problems: list[Problem] = []
+    known = set(told)
 
     def report(text: str, *loc: str | int, key: bool = False) -> None:
+        if ("services", *loc) in known:
+            return
         where = "services." + ".".join(str(step) for step in loc if isinstance(step, str))
         line = document.line(("services", *loc), key=key)
         problems.append(Problem(document.file, line, f"{where}: {text}"))
@@ -39,7 +48,8 @@ def dependencies(data: TrainFile, document: Document) -> list[Problem]:
         if name in RESERVED:
             report("this name is taken by Interlock itself; expected another service name", name, key=True)
         first = workloads.setdefault((entry.kind, entry.workload or name), name)
-        if first != name:
+        unsure = {("services", other, key) for other in (first, name) for key in ("kind", "workload")}
+        if first != name and not unsure & known:
             report(
                 f"found {entry.kind}/{entry.workload or name}, which is {first}'s workload already",
                 name,
@@ -58,10 +68,17 @@ def dependencies(data: TrainFile, document: Document) -> list[Problem]:
     return problems
 
 
-def named_environments(data: TrainFile, document: Document, known: Collection[str] | None) -> list[Problem]:
-    """What is wrong with the names of environments; with `known` None, whether they exist isn't asked."""
+def named_environments(
+    data: TrainFile, document: Document, known: Collection[str] | None, told: Iterable[Loc] = ()
+) -> list[Problem]:
+    """What is wrong with the names of environments; with `known` None, whether they exist isn't asked.
+
+    Of the places in `told` something else was said already.
+    """
     problems: list[Problem] = []
     for at, name in enumerate(data.environments or ()):
+        if ("environments", at) in set(told):
+            continue
         line = document.line(("environments", at))
         if name in (data.environments or ())[:at]:
             problems.append(

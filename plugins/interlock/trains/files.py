@@ -163,6 +163,37 @@ class EnvironmentsFile(_File):
     environments: dict[Label, EnvironmentEntry] = Field(min_length=1)
 
 
+Loc = tuple[int | str, ...]
+
+
+def read_train(value: object) -> tuple[TrainFile, ValidationError | None]:
+    """A train's file, and what is wrong with its shape.
+
+    Where something is, the file holds what further checks look at: names, workloads and dependencies. A wrong
+    item of a list keeps its place there; other wrong values are left out.
+    """
+    try:
+        return TrainFile.model_validate(value), None
+    except ValidationError as error:
+        found: dict[str, Any] = value if isinstance(value, dict) else {}
+        services = found.get("services")
+        entries = {
+            name: _entry(entry) for name, entry in (services if isinstance(services, dict) else {}).items()
+        }
+        named = found.get("environments")
+        environments = [str(name) for name in named] if isinstance(named, list) else None
+        return TrainFile.model_construct(services=entries, environments=environments), error
+
+
+def _entry(value: object) -> ServiceEntry:
+    found: dict[str, Any] = value if isinstance(value, dict) else {}
+    after = found.get("after")
+    texts = {key: found[key] for key in ("kind", "workload", "container") if isinstance(found.get(key), str)}
+    return ServiceEntry.model_construct(
+        image="", after=[str(name) for name in after] if isinstance(after, list) else [], **texts
+    )
+
+
 def describe(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """What a validation found wrong, in the file's own terms."""
     return [_problem(detail, document, model) for detail in error.errors(include_url=False)]

@@ -54,11 +54,13 @@ class Document:
         file: The path as it was given.
         value: Plain Python values: dict, list, str, int, float, bool, None, dates.
         problems: What is wrong with the YAML itself: syntax, duplicate keys, keys that aren't text.
+        whole: Whether `value` has all keys of the file nevertheless, so that it can be looked at further.
     """
 
     file: str
     value: object = None
     problems: list[Problem] = field(default_factory=list)
+    whole: bool = True
     _root: yaml.Node | None = None
 
     @classmethod
@@ -105,7 +107,13 @@ class Document:
                 break
         return found.start_mark.line + 1 if found is not None else 1
 
-    def _report(self, line: int, text: str) -> None:
+    def with_further(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The file's own problems and these, but for those on the same lines, which may follow from it."""
+        told = {problem.line for problem in self.problems}
+        return [*self.problems, *(p for p in problems if p.file != self.file or p.line not in told)]
+
+    def _report(self, line: int, text: str, *, whole: bool = False) -> None:
+        self.whole = self.whole and whole
         self.problems.append(Problem(self.file, line, text))
 
     def _plain(self, node: yaml.Node, done: dict[int, object], above: tuple[int, ...]) -> object:
@@ -130,10 +138,15 @@ class Document:
                 shown = (
                     getattr(name, "value", "") if isinstance(name, yaml.ScalarNode) else "a list or mapping"
                 )
-                self._report(line, f"a key must be text, found {shown}; put it in quotation marks")
-                continue
+                scalar = isinstance(name, yaml.ScalarNode)
+                text = f"a key must be text, found {shown}; put it in quotation marks"
+                self._report(line, text, whole=scalar)
+                if not scalar:
+                    continue
+                key = str(shown)
             if key in found:
-                self._report(line, f"{key!r} stands here twice, first in line {lines[key]}; expected it once")
+                text = f"{key!r} stands here twice, first in line {lines[key]}; expected it once"
+                self._report(line, text, whole=True)
                 continue
             found[key], lines[key] = self._plain(item, done, above), line
         return found
@@ -144,7 +157,7 @@ class Document:
             value: object = constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             what = getattr(error, "problem", None) or str(error)
-            self._report(node.start_mark.line + 1, f"found {node.value!r}: {what}")
+            self._report(node.start_mark.line + 1, f"found {node.value!r}: {what}", whole=True)
             return None
         return value
 

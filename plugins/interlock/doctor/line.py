@@ -32,7 +32,7 @@ class Line:
     warning: bool = False
 
     def __str__(self) -> str:
-        word = "missing" if not self.ok else "warning" if self.warning else "ok"
+        word = "failed" if not self.ok else "warning" if self.warning else "ok"
         return f"{word:7} {self.what}: {self.said}" + (f" [{self.given_by}]" if self.given_by else "")
 
 

@@ -11,7 +11,8 @@ from interlock.doctor.line import Line
 
 SETTING: Final = "setting [interlock] spool"
 ONE_MACHINE: Final = ("LocalExecutor", "SequentialExecutor")
-SHARED: Final = "with several workers it has to be a volume that all of them mount"
+ONE: Final = "runs all tasks on one machine, so all of them see the folder"
+SHARED: Final = "may have several workers: the folder has to be a volume that all of them mount"
 _MIB: Final = 1024 * 1024
 
 
@@ -47,4 +48,10 @@ def examine_spool(folder: Path, executor: str) -> Iterator[Line]:
         SETTING,
     )
     one = executor.rpartition(".")[2] in ONE_MACHINE
-    yield Line("spool's workers", True, f"{executor}: {SHARED}", SETTING, warning=not one)
+    yield Line(
+        "spool's workers",
+        True,
+        f"{executor} {'keeps all tasks on one machine, which shares the folder' if one else SHARED}",
+        SETTING,
+        warning=not one,
+    )

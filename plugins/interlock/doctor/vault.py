@@ -114,7 +114,7 @@ def _no_right(client: VaultClient, signs: list[str]) -> str:
             f"the workers' role may sign at {', '.join(allowed)}, which is for the log's role alone: "
             f"apply {POLICY} to it, and this policy to a role of its own"
         )
-    return "not with the workers' role, as it should be"
+    return "this role can't sign with the log's key, as it should be"
 
 
 def _capabilities(client: VaultClient, path: str) -> frozenset[str]:

@@ -50,7 +50,7 @@ class DoctorOperator(BaseOperator):
             log("%s", line)
         missing = [str(line) for line in lines if not line.ok]
         if missing:
-            raise AirflowFailException("\n".join([f"{len(missing)} missing:", *missing]))
+            raise AirflowFailException("\n".join([f"{len(missing)} checks failed:", *missing]))
         return [asdict(line) for line in lines]
 
 

@@ -8,22 +8,60 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from moved_train import HOLDER, NOW, RUN, SANDBOX, moved
+from moved_train import HOLDER, NOW, RUN, SANDBOX, moved, planned
 
 from interlock import cli
 from interlock.clients.journal import JournalStore
 from interlock.connections import variable
+from interlock.trains.plan import Plan
 
 
 async def test_status_shows_the_open_run_its_services_and_its_locks() -> None:
     cluster = await moved()
     lines = await cli.status(cluster, SANDBOX)
-    assert lines[:2] == ["environment sandbox", "open journals: 1"]
+    assert lines[:2] == ["environment sandbox", "open journals (runs that hold their locks): 1"]
     assert HOLDER in lines[2]
     assert "2026-03-01T12:00:00+00:00" in lines[2]
-    assert lines[3:5] == ["    a: on its way", "    b: on its way"]
+    assert lines[3:5] == [
+        f"    {service}: promoted at 2026-03-01T12:00:00+00:00; whether it is verified says its task "
+        f"{service}.verify"
+        for service in "ab"
+    ]
     assert "held locks: 2" in lines
     assert f"  payments.a, held by {HOLDER} since 2026-03-01T12:00:00.000000Z" in lines
+
+
+async def test_status_says_of_a_service_what_its_journal_knows_and_of_which_run_an_undo_is() -> None:
+    cluster = await moved()
+    store = JournalStore(cluster, "interlock")
+    (head,) = await store.open_heads()
+    a, b = planned().changes
+    plan = Plan.of("payments", "sandbox", [a, replace(b, writes=())], undo_of="manual__0")
+    written = await store.service(head.run, "a")
+    intents = tuple(replace(mutation, state="intent") for mutation in written.journal.mutations)
+    await store.write(head.run, replace(written, journal=replace(written.journal, mutations=intents)))
+    other = replace(head, run_id="manual__2", plan=plan.to_json())
+    await store.open(other)
+    lines = await cli.status(cluster, SANDBOX)
+    assert "    a: is being written since 2026-03-01T12:00:00+00:00" in lines
+    at = next(at for at, line in enumerate(lines) if "manual__2" in line)
+    assert lines[at + 1 : at + 4] == [
+        "    it is the undo of manual__0",
+        "    a: not moved yet",
+        "    b: was live already, nothing to do",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("failed", "warned", "said"),
+    [
+        (0, 0, "all 9 checks passed"),
+        (0, 1, "all 9 checks passed, 1 to look at"),
+        (2, 0, "2 of 9 checks failed: mend what begins with `failed`, then try again"),
+    ],
+)
+def test_the_doctor_ends_with_what_is_to_do(failed: int, warned: int, said: str) -> None:
+    assert cli.summary(9, failed, warned) == said
 
 
 async def test_status_names_what_a_run_left_not_whole_until_a_later_run_has_moved_it() -> None:

@@ -12,21 +12,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from interlock.clients.journal import JournalStore
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes import Conflict, KubernetesClient, KubernetesError
-from interlock.clients.locks import all_held
 from interlock.connections import ConnectionMissing, connection
 from interlock.manifest import Manifest, ObjectRef
 from interlock.project import environments_file, include
 from interlock.settings import Settings
+from interlock.status import name, spool_lines, status
 from interlock.trains import lock
-from interlock.trains.entries import Head, ServiceJournal, run_hash
+from interlock.trains.entries import run_hash
 from interlock.trains.model import Environment, TrainFileError, load_environments
-from interlock.trains.plan import Plan
-from interlock.trains.view import text
 
 ATTEMPTS = 10
 SHIP_SECONDS = 30.0
@@ -108,80 +105,23 @@ async def _with_client(asked: argparse.Namespace, environment: Environment) -> i
     return 0
 
 
-async def status(client: KubernetesClient, environment: Environment) -> list[str]:
-    """The environment's open journals and held locks, as lines."""
-    store = JournalStore(client, environment.journal_namespace)
-    lines = [f"environment {environment.name}"]
-    found, unreadable = await store.open_runs()
-    heads = [head for head in found if head.environment == environment.name]
-    lines.append(f"open journals: {len(heads)}")
-    lines += [f"  UNREADABLE: {why}" for why in unreadable]
-    for head in sorted(heads, key=lambda head: head.opened_at):
-        lines.append(f"  {head.dag_id}/{head.run_id}, opened {head.opened_at.isoformat(timespec='seconds')}")
-        if head.stop is not None:
-            lines.append(f"    STOPPED by {head.stop.by} at {head.stop.at}: {head.stop.why}")
-        if head.paused_since:
-            lines.append(f"    PAUSED since {head.paused_since}: goes neither on nor back; unpause its DAG")
-        lines += await _services(store, head)
-    left = await store.left(environment.name)
-    lines.append(f"runs that ended not whole: {len(left)}")
-    for head in left:
-        lines.append(f"  {_name(head)}, opened {head.opened_at.isoformat(timespec='seconds')}")
-        lines += await _services(store, head)
-    held = await all_held(client, environment.journal_namespace)
-    lines.append(f"held locks: {len(held)}")
-    for lease in held:
-        since = text(lease.raw, "spec", "acquireTime") or "an unknown time"
-        lines.append(f"  {lease.name}, held by {lock.holder_in(lease)} since {since}")
-    return lines
-
-
-async def _services(store: JournalStore, head: Head) -> list[str]:
-    services = [change.service for change in Plan.from_json(head.plan).changes]
-    journals = await store.services(head.run, services)
-    return [f"    {service}: {_outcome(journals[service].journal)}" for service in services]
-
-
-def _outcome(journal: ServiceJournal) -> str:
-    if journal.outcome is None:
-        return "on its way" if journal.moved else "not moved"
-    outcome = "NOT WHOLE" if journal.outcome == "not-whole" else journal.outcome
-    return f"{outcome}: {journal.reason}" if journal.reason else outcome
-
-
-def spool_lines(folder: Path) -> list[str]:
-    """How many statements wait, and since when; nothing where there is no spool."""
-    if not folder.is_dir():
-        return []
-    times = []
-    for file in folder.glob("[0-9]*.json"):
-        try:
-            times.append(file.stat().st_mtime)
-        except FileNotFoundError:  # shipped just now
-            continue
-    if not times:
-        return ["statements waiting: 0"]
-    since = datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds")
-    return [f"statements waiting: {len(times)}, the oldest since {since}"]
-
-
 async def stop(
     client: KubernetesClient, environment: Environment, run: str, by: str, why: str, now: datetime
 ) -> str:
     """Raise the stop flag of one open run; says what was done."""
     store = JournalStore(client, environment.journal_namespace)
     heads = [head for head in await store.open_heads() if head.environment == environment.name]
-    matching = [head for head in heads if run in (head.run_id, _name(head))]
+    matching = [head for head in heads if run in (head.run_id, name(head))]
     if not matching:
-        there = ", ".join(map(_name, heads)) or "none"
+        there = ", ".join(map(name, heads)) or "none"
         raise Refusal(f"no open run {run} in {environment.name}; open are: {there}")
     if len(matching) > 1:
-        raise Refusal(f"several open runs are {run}; say which: {', '.join(map(_name, matching))}")
+        raise Refusal(f"several open runs are {run}; say which: {', '.join(map(name, matching))}")
     head = matching[0]
     if head.stop is not None:
-        return f"{_name(head)} was stopped already, by {head.stop.by}: {head.stop.why}"
+        return f"{name(head)} was stopped already, by {head.stop.by}: {head.stop.why}"
     await store.stop(f"journal-{head.run}", by=by, why=why, now=now)
-    return f"stopped {_name(head)}: what it moved goes back"
+    return f"stopped {name(head)}: what it moved goes back"
 
 
 async def unlock(
@@ -235,10 +175,6 @@ def _signed(lease: Manifest, by: str, why: str, now: datetime) -> Manifest:
     return Manifest.of({**lease.raw, "metadata": {**metadata, "annotations": annotations}})
 
 
-def _name(head: Head) -> str:
-    return f"{head.dag_id}/{head.run_id}"
-
-
 def _ship(environment: Environment) -> int:
     from interlock.clients.evidence import BucketWriter
     from interlock.clients.object_store import ObjectStore, StoreSettings
@@ -268,13 +204,24 @@ def _ship(environment: Environment) -> int:
 def _doctor(environment: Environment) -> int:
     from interlock.doctor import examine
 
-    missing = 0
+    missing = warned = checked = 0
+    print(f"environment {environment.name}; in brackets: the file or setting that gives what was tried")
     executor = os.environ.get("AIRFLOW__CORE__EXECUTOR") or "LocalExecutor"
     for line in examine(environment, include(), Settings.of_environment(), executor=executor):
         missing += not line.ok
+        warned += line.ok and line.warning
+        checked += 1
         print(line, flush=True)
-    print(f"{missing} missing" if missing else "all there")
+    print(summary(checked, missing, warned))
     return 1 if missing else 0
+
+
+def summary(checked: int, failed: int, warned: int) -> str:
+    """The doctor's last line."""
+    look = f", {warned} to look at" if warned else ""
+    if failed:
+        return f"{failed} of {checked} checks failed{look}: mend what begins with `failed`, then try again"
+    return f"all {checked} checks passed{look}"
 
 
 if __name__ == "__main__":

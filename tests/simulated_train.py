@@ -21,8 +21,6 @@ from interlock.trains.outcome import RunOutcome, judge, verdict
 from interlock.trains.rollback import Decision, Standing, restore_all, to_take_back
 
 POINTS = ("before-write", "after-intent", "after-first-act", "after-act", "after-outcome", "at-verify")
-
-
 """Where a service can fail or its worker die: the steps of a promotion, in order."""
 
 

@@ -108,9 +108,6 @@ def test_what_stays_is_not_taken_back_by_clearing_its_rollback(train: TrainInMem
     assert images(train)[0] == "a:2"
 
 
-# close
-
-
 def test_what_began_while_it_was_decided_goes_back_as_well(
     train: TrainInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +125,3 @@ def test_what_began_while_it_was_decided_goes_back_as_well(
     monkeypatch.setattr(JournalStore, "seal", late)
     train.ti.states["a.verify"] = "failed"
     assert decided(train) == ("b", "a")
-
-
-# lock

@@ -174,3 +174,22 @@ def test_connections_that_airflow_has_not_are_missing(
         DoctorOperator(task_id="sandbox", environment="sandbox").execute({})
     for name in ("interlock_kubernetes", "interlock_vault", "interlock_evidence"):
         assert f"connection {name}: Airflow has none of this name" in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("executor", "said", "warns"),
+    [
+        (
+            "LocalExecutor",
+            "LocalExecutor runs all tasks on one machine, so all of them see the folder",
+            False,
+        ),
+        ("CeleryExecutor", "CeleryExecutor may have several workers: the folder has to be a volume", True),
+    ],
+)
+def test_a_shared_folder_is_asked_for_where_there_may_be_several_workers(
+    tmp_path: Path, executor: str, said: str, warns: bool
+) -> None:
+    line = _spool(tmp_path / "spool", executor)["spool's workers"]
+    assert line.said.startswith(said)
+    assert line.warning is warns

@@ -48,10 +48,4 @@ def examine_spool(folder: Path, executor: str) -> Iterator[Line]:
         SETTING,
     )
     one = executor.rpartition(".")[2] in ONE_MACHINE
-    yield Line(
-        "spool's workers",
-        True,
-        f"{executor} {'keeps all tasks on one machine, which shares the folder' if one else SHARED}",
-        SETTING,
-        warning=not one,
-    )
+    yield Line("spool's workers", True, f"{executor} {ONE if one else SHARED}", SETTING, warning=not one)

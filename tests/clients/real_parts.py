@@ -28,8 +28,10 @@ BIN = Path(sys.executable).parent
 KEY = "interlock-statements"
 ACCESS, SECRET = "interlock-tests", "interlock-tests-secret"
 """The store's administrator, who may do everything."""
-WRITER, AUDITOR = "interlock-writer", "interlock-auditor"
-"""Access keys of those with only the policies of include/deploy/s3; their secrets are `secret_of(key)`."""
+WRITER, AUDITOR, UNBOUND = "interlock-writer", "interlock-auditor", "interlock-unbound"
+"""Access keys of those with only the policies of include/deploy/s3; their secrets are `secret_of(key)`.
+
+UNBOUND is a writer whose policy lacks what is denied there: it may delete and bypass."""
 DEPLOY = Path(__file__).parents[2] / "include" / "deploy" / "s3"
 
 
@@ -167,6 +169,11 @@ def identities() -> dict[str, Any]:
         "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
         "actions": actions,
     }
+    policies = {WRITER: policy("writer-policy.json"), AUDITOR: policy("auditor-policy.json")}
+    unbound = json.loads(policies[WRITER])
+    for statement in unbound["Statement"]:
+        statement["Effect"] = "Allow"
+    policies[UNBOUND] = json.dumps(unbound)
     limited = [
         {
             "name": name,
@@ -174,13 +181,17 @@ def identities() -> dict[str, Any]:
             "actions": [],
             "policyNames": [name],
         }
-        for name in (WRITER, AUDITOR)
+        for name in policies
     ]
-    policies = [
-        {"name": name, "content": (DEPLOY / file).read_text().replace("BUCKET", "*")}
-        for name, file in ((WRITER, "writer-policy.json"), (AUDITOR, "auditor-policy.json"))
-    ]
-    return {"identities": [admin, *limited], "policies": policies}
+    return {
+        "identities": [admin, *limited],
+        "policies": [{"name": name, "content": content} for name, content in policies.items()],
+    }
+
+
+def policy(file: str) -> str:
+    """A policy of include/deploy/s3, for all buckets of the tests."""
+    return (DEPLOY / file).read_text().replace("BUCKET", "*")
 
 
 def secret_of(access_key: str) -> str:

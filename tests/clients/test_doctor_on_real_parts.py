@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from interlock.clients.object_store import RETENTION_DAYS, StoreSettings
 from interlock.connections import Connection, ConnectionMissing
 from interlock.doctor.line import Line
-from interlock.doctor.store import PROBE, examine_store
+from interlock.doctor.store import examine_store
 from interlock.doctor.vault import LOG_POLICY, POLICY, examine_vault
 from interlock.project import include
 from interlock.trains.model import Environment
-from tests.clients.real_parts import ACCESS, KEY, SECRET, RunningVault
+from tests.clients.real_parts import KEY, RunningVault
 
 ENVIRONMENT = Environment("sandbox", "kubernetes", "payments", "interlock", "vault", "require", "store")
 DEPLOY = include() / "deploy" / "vault"
@@ -88,42 +87,6 @@ def test_a_sealed_vault_is_named(vault: RunningVault, workers: str) -> None:
     vault.seal()
     line = _vault_lines(connection)["Vault (vault)"]
     assert (line.ok, line.said) == (False, "it is sealed: unseal it")
-
-
-def _store_lines(settings: StoreSettings, **changed: Any) -> list[Line]:
-    connection = Connection(
-        "store",
-        login=changed.get("login", ACCESS),
-        password=SECRET,
-        extra={
-            "endpoint_url": settings.endpoint_url,
-            "service_config": {"s3": {"bucket_name": changed.get("bucket", "evidence")}},
-        },
-    )
-    return list(examine_store(ENVIRONMENT, lambda name: connection))
-
-
-def test_the_write_to_the_bucket_is_locked_and_made_once(store_settings: StoreSettings, s3: Any) -> None:
-    for _ in range(2):
-        lines = _store_lines(store_settings)
-        assert [line.ok for line in lines] == [True, True], list(map(str, lines))
-        assert "GOVERNANCE until" in lines[1].said
-    versions = s3.list_object_versions(Bucket="evidence", Prefix=PROBE)["Versions"]
-    assert len(versions) == 1
-    held = s3.get_object_retention(Bucket="evidence", Key=PROBE)["Retention"]["RetainUntilDate"]
-    assert (held - versions[0]["LastModified"]).days >= RETENTION_DAYS - 1
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [({"login": "nobody"}, "refused"), ({"bucket": "plain"}, "Object Lock")],
-)
-def test_a_store_that_can_not_keep_evidence_is_named(
-    store_settings: StoreSettings, changed: dict[str, str], said: str
-) -> None:
-    lines = _store_lines(store_settings, **changed)
-    assert not any(line.ok for line in lines)
-    assert said in lines[0].said
 
 
 @pytest.mark.parametrize(

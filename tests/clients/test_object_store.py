@@ -137,6 +137,7 @@ def test_what_is_read_names_its_version_and_when_the_store_wrote_it(store: Objec
     head = s3.head_object(Bucket="evidence", Key=name)
     assert (found.body, found.etag, found.version_id) == (b"hi", head["ETag"], head["VersionId"])
     assert found.last_modified == head["LastModified"]
+    assert found.retention == store.retention(name)
     assert abs(found.last_modified - datetime.now(UTC)) < timedelta(minutes=1)
 
 

@@ -32,7 +32,7 @@ from interlock.clients.store_errors import (
     StoreUntrusted,
     asked,
 )
-from interlock.clients.store_objects import Keep, Object, Retention, Version, in_utc, listed
+from interlock.clients.store_objects import Keep, Object, Retention, Version, in_utc, listed, retention_in
 from interlock.clients.store_settings import RETENTION_DAYS, StoreSettings, read_descriptions
 from interlock.clients.store_trust import trust
 
@@ -150,7 +150,11 @@ class ObjectStore:
             raise StoreConflict(f"bucket {self.bucket}: {key} has {size} bytes, expected {MAX_BYTES} at most")
         body = bytes(self._asked(answer["Body"].read, what))
         return Object(
-            body, str(answer["ETag"]), in_utc(answer["LastModified"]), str(answer.get("VersionId") or "null")
+            body,
+            str(answer["ETag"]),
+            in_utc(answer["LastModified"]),
+            str(answer.get("VersionId") or "null"),
+            retention_in(answer),
         )
 
     def get(self, key: str) -> bytes:
@@ -242,6 +246,7 @@ class ObjectStore:
                     Key=key,
                     Body=body,
                     ContentType=content_type,
+                    ChecksumAlgorithm="SHA256",
                     ChecksumSHA256=checksum,
                     ObjectLockMode=self._settings.mode,
                     ObjectLockRetainUntilDate=until,

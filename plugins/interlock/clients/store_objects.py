@@ -34,12 +34,14 @@ class Object:
         etag: what `replace` compares, as the store writes it.
         last_modified: when the store wrote it, by the store's clock, in whole seconds.
         version_id: its version.
+        retention: how it is locked; None where it isn't, or where the reader may not know.
     """
 
     body: bytes
     etag: str
     last_modified: datetime
     version_id: str
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class Version:
 def in_utc(told: datetime) -> datetime:
     """A time that the store told, in UTC."""
     return told.astimezone(UTC)
+
+
+def retention_in(answer: dict[str, Any]) -> Retention | None:
+    """The retention in the header fields of an answer, where it has them."""
+    mode, until = answer.get("ObjectLockMode"), answer.get("ObjectLockRetainUntilDate")
+    return Retention(str(mode), in_utc(until)) if mode and until else None
 
 
 def listed(item: dict[str, Any], *, marker: bool) -> Version:

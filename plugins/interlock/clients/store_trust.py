@@ -70,19 +70,24 @@ def configuration(s3: Any, settings: StoreSettings) -> list[Finding]:
     """
     bucket = settings.bucket
     where = f"bucket {bucket}: reading its "
+    rule: dict[str, Any] = {}
     try:
         answer = asked(lambda: s3.get_object_lock_configuration(Bucket=bucket), f"{where}Object Lock")
+        lock = answer.get("ObjectLockConfiguration", {})
+        enabled = lock.get("ObjectLockEnabled")
+        rule = lock.get("Rule", {}).get("DefaultRetention", {})
+        found = f"Object Lock is {enabled!r}"
     except ObjectMissing:
-        found = "it doesn't exist, or was made without Object Lock"
-        return [Finding("Object Lock", False, "a bucket with Object Lock enabled", found, CREATE)]
-    lock = answer.get("ObjectLockConfiguration", {})
-    enabled = lock.get("ObjectLockEnabled")
-    found = f"Object Lock is {enabled!r}"
+        enabled, found = None, "it doesn't exist, or was made without Object Lock"
     findings = [Finding("Object Lock", enabled == "Enabled", "Object Lock 'Enabled'", found, CREATE)]
-    versioning = asked(lambda: s3.get_bucket_versioning(Bucket=bucket), f"{where}versioning").get("Status")
-    found = f"versioning is {versioning!r}"
-    findings.append(Finding("versioning", versioning == "Enabled", "versioning 'Enabled'", found, CREATE))
-    findings.append(_default(lock.get("Rule", {}).get("DefaultRetention", {})))
+    try:
+        answer = asked(lambda: s3.get_bucket_versioning(Bucket=bucket), f"{where}versioning")
+    except ObjectMissing:
+        return findings
+    found = f"versioning is {answer.get('Status')!r}"
+    right = answer.get("Status") == "Enabled"
+    findings.append(Finding("versioning", right, "versioning 'Enabled'", found, CREATE))
+    findings.append(_default(rule))
     return findings
 
 

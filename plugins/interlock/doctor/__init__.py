@@ -1,8 +1,9 @@
 """Tries each connection and each right that Interlock needs in an environment.
 
 A right is asked for, and where that is safe it is used: a Secret is made and removed again, a Lease and a
-workload are written as dry runs, a signature is made and verified, one small object is locked in the bucket
-(a single time: later runs only try to), a file is written into the spool and removed.
+workload are written as dry runs, a signature is made and verified, a file is written into the spool and
+removed. In the bucket a dozen small objects are locked for a day, and what must not be possible is attempted
+on them: nothing else shows that they can't be removed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,82 @@
+"""Archives that hold a part of a log, and single receipts, handed to the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from interlock.clients.archive import Archive
+from interlock.evidence.log.receipt import EXTENSION, MAX_RECEIPT_BYTES
+from interlock.evidence.verification import words
+from interlock.evidence.verification.findings import Findings
+from interlock.evidence.verification.part import verify_part, verify_receipt
+from interlock.evidence.verification.report import Report, YearReport
+from interlock.evidence.verification.source import ArchiveError
+from interlock.evidence.verification.statements import Statements
+from interlock.evidence.verification.trust import Trust
+from interlock.evidence.verification.verify import TOLERANCE, Options, Progress
+
+RECEIPTS: Final = "receipts/"
+PART: Final = "part"
+WHOLE: Final = "whole"
+
+
+def is_part(archive: Archive) -> bool:
+    """Whether an archive says that it holds a part of a log."""
+    return archive.header.get("kind") == PART
+
+
+def receipt_path(year: int, index: int) -> str:
+    """Where an archive has the receipt of an entry."""
+    return f"{RECEIPTS}{year:04d}/{index:020d}{EXTENSION}"
+
+
+def verify_archived_part(
+    archive: Archive, trust: Trust, options: Options, now: datetime, progress: Progress
+) -> Report:
+    """Verify an archive that holds a part of a log.
+
+    Raises:
+        SourceError: it can't be read.
+    """
+    return verify_part(
+        _receipts(archive), _listed(archive), archive, trust, options,
+        closed=archive.header.get("closed") is True, now=now, progress=progress,
+    )  # fmt: skip
+
+
+def verify_one_receipt(text: bytes, name: str, trust: Trust, entry: bytes | None) -> Report:
+    """Verify a receipt on its own."""
+    findings = Findings()
+    report = Report(f"receipt {name}", trust.log, datetime.now(UTC), findings)
+    statements = Statements(trust, TOLERANCE)
+    shown = verify_receipt(text, name, trust, entry, statements, findings)
+    findings.take(statements.findings)
+    if shown is not None:
+        year, index, size, root = shown
+        report.years.append(YearReport(year, 0, size, size, root.hex(), 0, 1))
+        said = next(iter(statements.runs.values()), None)
+        report.proven.append(
+            f"entry {index} of {year} is in the tree of {size} entries with root {root.hex()}, "
+            f"which a key of {trust.log} signed{f'; it is of {said.name}' if said else ''}"
+        )
+    report.grades = dict(statements.grades)
+    report.counts = {"entries": statements.count}
+    words.conclude_receipt(report, trust)
+    return report
+
+
+def _receipts(archive: Archive) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(archive.paths):
+        if path.startswith(RECEIPTS):
+            yield path, archive.file(path, MAX_RECEIPT_BYTES)
+
+
+def _listed(archive: Archive) -> Mapping[int, set[int]]:
+    try:
+        told = archive.header["entries"]
+        assert isinstance(told, dict)
+        return {int(year): {int(index) for index in indexes} for year, indexes in told.items()}
+    except (KeyError, ValueError, TypeError, AttributeError, AssertionError):
+        raise ArchiveError(f"{archive.name}: versions.jsonl, line 1: it lists no entries by year") from None

@@ -1,0 +1,129 @@
+"""What is under a year's prefix: the claims, tiles and heads, and what must not be there.
+
+An object that is written once and locked has exactly one version. A delete marker or a second version is what
+tampering with a locked object leaves behind; the oldest version is the one that was committed, so that is
+read, and the others are findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
+
+from interlock.evidence.log.layout import LOGS, Kind, LayoutError, parse
+from interlock.evidence.log.tiles import WIDTH, TileRef
+from interlock.evidence.verification.source import Source, Version
+
+BUNDLES: Final = -1
+"""Stands for the entry bundles where a tile's level is asked for."""
+
+TileKey = tuple[int, int, int]
+"""Level (-1: entry bundles), number, width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Irregular:
+    """An object that was changed after it was written, or one that nobody writes."""
+
+    code: str
+    key: str
+    version: Version
+    claim: int | None = None
+    tile: TileKey | None = None
+
+
+@dataclass
+class YearInventory:
+    """The objects of one year's log.
+
+    Attributes:
+        claims, checkpoints: the committed version, by claim number and by size.
+        tiles: of full and partial tiles and bundles, by level, number and width.
+        heads: all versions of `checkpoint`, the newest first.
+        irregular: what must not be there.
+        covered: how many entries the tiles cover at least.
+    """
+
+    year: int
+    claims: dict[int, Version] = field(default_factory=dict)
+    checkpoints: dict[int, Version] = field(default_factory=dict)
+    tiles: dict[TileKey, Version] = field(default_factory=dict)
+    heads: list[Version] = field(default_factory=list)
+    irregular: list[Irregular] = field(default_factory=list)
+    covered: int = 0
+
+    def take(self, key: str, versions: list[Version]) -> None:
+        """Take an object's versions, the newest first."""
+        try:
+            place = parse(key)
+        except LayoutError:
+            self.irregular.append(Irregular("unknown-object", key, versions[0]))
+            return
+        if place.kind is Kind.NEWEST:
+            self.heads = [one for one in versions if not one.marker]
+            if versions[0].marker:
+                self.irregular.append(Irregular("delete-marker", key, versions[0]))
+            return
+        claim = place.number if place.kind is Kind.CLAIM else None
+        size = place.number if place.kind is Kind.HEAD else None
+        tile = of_ref(place.tile) if place.tile is not None else None
+        contents = [one for one in versions if not one.marker]
+        if tile is not None and tile[2] < WIDTH:
+            if not versions[0].marker:
+                self._covers(tile, versions[0])
+            return
+        for one in versions:
+            if one.marker:
+                self.irregular.append(Irregular("delete-marker", one.key, one, claim, tile))
+        for one in contents[:-1]:
+            self.irregular.append(Irregular("second-version", one.key, one, claim, tile))
+        if not contents:
+            return
+        if claim is not None:
+            self.claims[claim] = contents[-1]
+        elif size is not None:
+            self.checkpoints[size] = contents[-1]
+        elif tile is not None:
+            self._covers(tile, contents[-1])
+
+    def _covers(self, tile: TileKey, version: Version) -> None:
+        level, number, width = tile
+        self.tiles[tile] = version
+        self.covered = max(self.covered, (number * WIDTH + width) << (8 * max(level, 0)))
+
+    def lasting(self) -> Iterator[Version]:
+        """The committed version of each object that is to last."""
+        yield from self.claims.values()
+        yield from self.checkpoints.values()
+        yield from (version for (_, _, width), version in self.tiles.items() if width == WIDTH)
+
+
+def of_ref(ref: TileRef) -> TileKey:
+    """A tile's place as three numbers."""
+    return (BUNDLES if ref.level == "entries" else int(ref.level), ref.index, ref.width)
+
+
+def tile_path(tile: TileKey) -> str:
+    """A tile's path below the log's prefix."""
+    level, index, width = tile
+    return TileRef("entries" if level == BUNDLES else level, index, width).path()
+
+
+def take_inventory(source: Source, prefix: str = LOGS) -> dict[int, YearInventory]:
+    """List all versions below a prefix, by year.
+
+    Raises:
+        SourceError: they can't be listed.
+    """
+    years: dict[int, YearInventory] = {}
+    for key, versions in groupby(source.versions(prefix), key=lambda version: version.key):
+        if (year := _year(key)) is not None:
+            years.setdefault(year, YearInventory(year)).take(key, list(versions))
+    return years
+
+
+def _year(key: str) -> int | None:
+    digits = key.removeprefix(LOGS).partition("/")[0]
+    return int(digits) if len(digits) == 4 and digits.isascii() and digits.isdigit() else None

@@ -1,0 +1,158 @@
+"""Blobs against the digests that statements sign, and the retention of every version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+from typing import Final
+
+from interlock.evidence.statement import evidence_key
+from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.source import (
+    MAX_BLOB,
+    ObjectMissing,
+    Retention,
+    Source,
+    SourceError,
+    Version,
+)
+
+KEEP: Final = timedelta(days=1095)
+PREFIX: Final = "evidence/sha256/"
+
+Place = tuple[int, int] | None
+"""Year and index of the first entry that an object concerns."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a version has to be locked.
+
+    Attributes:
+        mode: "GOVERNANCE" (COMPLIANCE is more and will do) or "COMPLIANCE".
+        keep: from when the store took it on.
+        tolerance: by how much shorter it may be.
+    """
+
+    mode: str = "GOVERNANCE"
+    keep: timedelta = KEEP
+    tolerance: timedelta = timedelta(days=1)
+
+
+def blob_versions(source: Source, digests: Iterable[str], *, all_at_once: bool) -> Iterator[list[Version]]:
+    """The versions of each blob: those of one listing, or (few of many) of a listing each."""
+    if all_at_once:
+        for _, versions in groupby(source.versions(PREFIX), key=lambda version: version.key):
+            yield list(versions)
+        return
+    for digest in digests:
+        if versions_of := [
+            one for one in source.versions(evidence_key(digest)) if one.key == evidence_key(digest)
+        ]:
+            yield versions_of
+
+
+def judge_blobs(
+    source: Source,
+    wanted: Mapping[str, tuple[int, int, int]],
+    findings: Findings,
+    progress: Callable[[int], None],
+    *,
+    all_at_once: bool,
+) -> list[Version]:
+    """Compare the blobs that statements name with what they sign; returns their committed versions.
+
+    Args:
+        source: has them.
+        wanted: by digest: the signed size, and year and index of the first entry that names it.
+        findings: takes what is found.
+        progress: told how many were read.
+        all_at_once: list all blobs in one listing.
+    """
+    committed: dict[str, Version] = {}
+    for versions in blob_versions(source, wanted, all_at_once=all_at_once):
+        digest = versions[0].key.removeprefix(PREFIX)
+        place = wanted[digest][1:] if digest in wanted else None
+        for one in versions:
+            if one.marker:
+                _add(findings, "delete-marker", one.key, "the object", "a delete marker", place)
+        contents = [one for one in versions if not one.marker]
+        for one in contents[:-1]:
+            _add(findings, "second-version", one.key, "one version", f"another one, {one.version_id}", place)
+        if contents and place is not None:
+            committed[digest] = contents[-1]
+
+    def check(digest: str) -> Finding | None:
+        size, year, index = wanted[digest]
+        version = committed.get(digest)
+        key = evidence_key(digest)
+        if version is None:
+            return Finding("blob-missing", key, f"{size} bytes", "no such object", year, index)
+        try:
+            content = source.read(key, MAX_BLOB, version.version_id)
+        except ObjectMissing:
+            return Finding("blob-missing", key, f"{size} bytes", "no such object", year, index)
+        except SourceError as error:
+            return Finding("blob-altered", key, f"{size} bytes", str(error)[:300], year, index)
+        if len(content) != size:
+            return Finding("blob-size", key, f"{size} bytes", f"{len(content)} bytes", year, index)
+        if (found := hashlib.sha256(content).hexdigest()) != digest:
+            return Finding("blob-altered", key, f"SHA-256 {digest}", f"SHA-256 {found}", year, index)
+        return None
+
+    for count, finding in enumerate(source.several(check, sorted(wanted)), 1):
+        if finding is not None:
+            findings.add(finding)
+        progress(count)
+    return list(committed.values())
+
+
+def judge_retention(
+    source: Source,
+    versions: Iterable[tuple[Version, Place]],
+    wanted: Wanted,
+    findings: Findings,
+    progress: Callable[[int], None],
+) -> int:
+    """Check how each version is locked; returns how many were looked at.
+
+    Raises:
+        SourceError: the source doesn't say.
+    """
+
+    def ask(item: tuple[Version, Place]) -> tuple[Version, Place, Retention | None]:
+        version, place = item
+        return version, place, source.retention(version.key, version.version_id)
+
+    count = 0
+    for version, place, found in source.several(ask, versions):
+        count += 1
+        _judge_lock(version, place, found, wanted, findings)
+        progress(count)
+    return count
+
+
+def _judge_lock(
+    version: Version, place: Place, found: Retention | None, wanted: Wanted, findings: Findings
+) -> None:
+    if found is None:
+        _add(findings, "retention-missing", version.key, f"locked in mode {wanted.mode}", "not locked", place)
+        return
+    modes = ("GOVERNANCE", "COMPLIANCE") if wanted.mode == "GOVERNANCE" else ("COMPLIANCE",)
+    if found.mode not in modes:
+        _add(findings, "retention-mode", version.key, " or ".join(modes), found.mode, place)
+    if version.modified is not None:
+        least = version.modified + wanted.keep - wanted.tolerance
+        if found.until < least:
+            said = (
+                f"{found.until.isoformat()}, {(version.modified + wanted.keep - found.until).days} days short"
+            )
+            _add(findings, "retention-short", version.key, f"until {least.isoformat()} or later", said, place)
+
+
+def _add(findings: Findings, code: str, key: str, expected: str, found: str, place: Place) -> None:
+    year, index = place if place is not None else (None, None)
+    findings.add(Finding(code, key, expected, found, year, index))

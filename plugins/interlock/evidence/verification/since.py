@@ -1,0 +1,136 @@
+"""Verify only what came after a trusted head: O(new entries + log of the old ones)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, takewhile
+
+from interlock.evidence.log.claim import Claim, ClaimError
+from interlock.evidence.log.merkle import HASH_BYTES as HASH
+from interlock.evidence.log.tiles import WIDTH
+from interlock.evidence.verification.heads import SignedHead
+from interlock.evidence.verification.inventory import BUNDLES, YearInventory, tile_path
+from interlock.evidence.verification.source import (
+    MAX_CHECKPOINT,
+    MAX_CLAIM,
+    MAX_TILE,
+    ObjectMissing,
+    Source,
+    SourceError,
+    Version,
+)
+from interlock.evidence.verification.trust import Trust
+from interlock.evidence.verification.year import Start
+
+
+@dataclass(frozen=True)
+class Part:
+    """What an incremental verification reads of the year of its trusted head."""
+
+    start: Start
+    inventory: YearInventory
+
+
+def trusted_head(source: Source, trust: Trust, year: int, size: int) -> SignedHead:
+    """The head of this size that the source itself kept.
+
+    Raises:
+        SourceError: there is none.
+        HeadError: it is not signed by a trusted key.
+    """
+    from interlock.evidence.verification.heads import read_head
+
+    key = f"log/{year:04d}/checkpoints/{size:020d}"
+    try:
+        return read_head(source.read(key, MAX_CHECKPOINT), trust, key)
+    except ObjectMissing:
+        raise SourceError(
+            f"{source.name} has no head of size {size} ({key}); give the trusted one as a file"
+        ) from None
+
+
+def part_since(source: Source, trusted: SignedHead, largest: int) -> Part:
+    """List what was added to a year's log since a trusted head.
+
+    Args:
+        source: has the log.
+        trusted: the head.
+        largest: the size of the newest head.
+
+    Raises:
+        SourceError: what the proof needs can't be read.
+    """
+    prefix = f"log/{trusted.year:04d}/"
+    base = trusted.head.size - trusted.head.size % WIDTH
+    number, first = _claim_before(source, prefix, base)
+    inventory = YearInventory(trusted.year)
+    for path, after in _listings(prefix, number, trusted.head.size, base, max(largest, trusted.head.size)):
+        versions = source.versions(prefix + path, after and prefix + after)
+        if not after:
+            versions = takewhile(partial(_of, prefix + path), versions)
+        for key, several in groupby(versions, key=lambda version: version.key):
+            inventory.take(key, list(several))
+    levels = tuple(_edge(source, prefix, inventory, base, largest))
+    return Part(Start(trusted.head.size, number, first, levels), inventory)
+
+
+def _of(stem: str, version: Version) -> bool:
+    """Whether a version is of an object, or of its partial forms."""
+    return version.key == stem or version.key.startswith(f"{stem}.p/")
+
+
+def _listings(prefix: str, number: int, size: int, base: int, largest: int) -> Iterator[tuple[str, str]]:
+    """Prefix and (where a whole folder is listed) the key after which to begin."""
+    yield "seq/", f"seq/{number - 1:020d}" if number else "seq/"
+    yield "checkpoints/", f"checkpoints/{max(size - 1, 0):020d}"
+    yield "checkpoint", ""
+    for tile in range(base // WIDTH, largest // WIDTH + 1):
+        yield tile_path((BUNDLES, tile, WIDTH)), ""
+    level = 0
+    while level == 0 or largest >> (8 * level):
+        for tile in range(base >> (8 * (level + 1)), (largest >> (8 * (level + 1))) + 1):
+            yield tile_path((level, tile, WIDTH)), ""
+        level += 1
+
+
+def _claim_before(source: Source, prefix: str, base: int) -> tuple[int, int]:
+    """Number and first index of the last claim that begins at or before `base`."""
+
+    def first(number: int) -> int | None:
+        try:
+            return Claim.decode(source.read(f"{prefix}seq/{number:020d}", MAX_CLAIM)).first
+        except (SourceError, ClaimError):
+            return None
+
+    low, low_first, high = 0, 0, 1
+    while (found := first(high)) is not None and found <= base:
+        low, low_first, high = high, found, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (found := first(middle)) is not None and found <= base:
+            low, low_first = middle, found
+        else:
+            high = middle
+    return low, low_first
+
+
+def _edge(
+    source: Source, prefix: str, inventory: YearInventory, base: int, largest: int
+) -> Iterator[tuple[bytes, ...]]:
+    """For each level from 1 on, the hashes of its unfinished tile at `base`."""
+    level = 1
+    while base >> (8 * level):
+        count = (base >> (8 * level)) % WIDTH
+        number = base >> (8 * (level + 1))
+        if count == 0:
+            yield ()
+        else:
+            width = min(WIDTH, (largest >> (8 * level)) - number * WIDTH)
+            key = prefix + tile_path((level, number, width))
+            content = source.read(key, MAX_TILE)
+            if len(content) < count * HASH:
+                raise SourceError(f"{key}: {len(content)} bytes; the trusted head needs {count * HASH} of it")
+            yield tuple(content[HASH * at : HASH * at + HASH] for at in range(count))
+        level += 1

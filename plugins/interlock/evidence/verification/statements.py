@@ -1,0 +1,149 @@
+"""What the statements of a log say, taken together: grades, runs, the evidence they name, their times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from interlock.evidence.verification.entry import Entry, EntryError, describe, read_entry
+from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.trust import Trust
+
+UNBOUNDED: Final = timedelta(hours=1)
+"""A statement that claims a time longer than this before the store got it, and that nothing says waited."""
+SYSTEM: Final = frozenset({"shipped", "log-opened", "log-closed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One claim's entries, and its times.
+
+    Attributes:
+        object: the claim's key.
+        at: when its writer says that it made it.
+        modified: when the store took it; None where that is not known.
+        whole: whether these are all entries of the claim.
+    """
+
+    year: int
+    first: int
+    entries: Sequence[bytes]
+    object: str
+    at: datetime | None = None
+    modified: datetime | None = None
+    whole: bool = True
+
+
+@dataclass
+class RunSeen:
+    """A run's statements: their digests, and its seals."""
+
+    name: str
+    digests: list[bytes] = field(default_factory=list)
+    seals: list[tuple[int, int, Entry]] = field(default_factory=list)
+
+
+class Statements:
+    """Reads statements and remembers what has to fit together; about 300 bytes an entry."""
+
+    def __init__(self, trust: Trust, tolerance: timedelta) -> None:
+        self._trust = trust
+        self._tolerance = tolerance
+        self.findings = Findings()
+        self.count = 0
+        self.grades: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.digests: dict[bytes, tuple[int, int]] = {}
+        self.runs: dict[str, RunSeen] = {}
+        self.blobs: dict[str, tuple[int, int, int]] = {}
+        self.links: list[tuple[int, int, Entry]] = []
+        self.signed = 0
+
+    def feed(self, batch: Batch) -> None:
+        """Take a claim's entries, in the log's order."""
+        read = [self._one(batch, index, leaf) for index, leaf in enumerate(batch.entries, batch.first)]
+        shipped = [(i, e) for i, e in enumerate(read, batch.first) if e is not None and e.kind == "shipped"]
+        for index, entry in shipped if batch.whole else ():
+            self._shipped(batch, index, entry, len(read) - len(shipped))
+        for index, one in enumerate(read, batch.first):
+            if one is not None:
+                self._clock(batch, index, one, waited=bool(shipped))
+
+    def _one(self, batch: Batch, index: int, leaf: bytes) -> Entry | None:
+        self.count += 1
+        try:
+            entry = read_entry(leaf, self._trust)
+        except EntryError as error:
+            affected = error.entry.affected(index) if error.entry else describe(None, index)
+            self._found(batch, index, error.code, error.expected, str(error), affected)
+            return None
+        key = bytes.fromhex(entry.digest)
+        if (before := self.digests.setdefault(key, (batch.year, index))) != (batch.year, index):
+            self._found(
+                batch,
+                index,
+                "entry-duplicate",
+                "each statement once",
+                f"statement {entry.digest} is entry {before[1]} of {before[0]} already",
+                entry.affected(index),
+            )
+            return None
+        self.grades["attested late" if entry.late else "signed then"] += 1
+        self.kinds[entry.kind] += 1
+        if entry.blob is not None:
+            self.blobs.setdefault(entry.blob[0], (entry.blob[1], batch.year, index))
+        if entry.kind in ("log-opened", "log-closed"):
+            self.links.append((batch.year, index, entry))
+        elif entry.run_hash and entry.kind not in SYSTEM:
+            run = self.runs.setdefault(entry.run_hash, RunSeen(f"run {entry.run_hash}"))
+            if entry.dag_id:
+                run.name = f"{entry.dag_id}/{entry.run_id}"
+            if entry.kind == "seal":
+                run.seals.append((batch.year, index, entry))
+            else:
+                run.digests.append(key)
+        return entry
+
+    def _shipped(self, batch: Batch, index: int, entry: Entry, others: int) -> None:
+        body: dict[str, Any] = entry.body or {}
+        first, last, count = (body.get(name) for name in ("first", "last", "count"))
+        fits = all(type(n) is int for n in (first, last, count)) and 1 <= count <= others  # type: ignore[operator]
+        if not fits or last - first + 1 < count:  # type: ignore[operator]
+            self._found(
+                batch,
+                index,
+                "shipped-mismatch",
+                f"at most the {others} other entries of its claim, numbered one by one in the spool",
+                f"count {count!r}, first {first!r}, last {last!r}",
+                entry.affected(index),
+            )
+
+    def _clock(self, batch: Batch, index: int, entry: Entry, *, waited: bool) -> None:
+        limit = batch.modified
+        said = entry.shipped_at or entry.at
+        if limit is None or said is None:
+            return
+        if said > limit + self._tolerance:
+            self._found(
+                batch,
+                index,
+                "clock-future",
+                f"a time up to {limit.isoformat()}, when the store took it",
+                said.isoformat(),
+                entry.affected(index),
+            )
+        elif not entry.late and not waited and said < limit - UNBOUNDED:
+            self._found(
+                batch,
+                index,
+                "clock-unbounded",
+                f"a time near {limit.isoformat()}, when the store took it",
+                f"{said.isoformat()}, and nothing says that it waited",
+                entry.affected(index),
+            )
+
+    def _found(self, batch: Batch, index: int, code: str, expected: str, found: str, affected: Any) -> None:
+        self.findings.add(Finding(code, batch.object, expected, found, batch.year, index, None, (affected,)))

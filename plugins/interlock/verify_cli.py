@@ -1,0 +1,272 @@
+"""The command `interlock-verify`: verify evidence with nothing but public keys, offline or from the bucket.
+
+Exit status: 0 verified; 1 something is wrong, the first bad entry is named; 2 wrong usage; 3 it could not be
+read, so nothing is said about it; 4 nothing wrong was found, and not all could be checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.evidence.verification.heads import HeadError, SignedHead, read_head
+from interlock.evidence.verification.locks import Wanted
+from interlock.evidence.verification.report import Exit, Report
+from interlock.evidence.verification.since import trusted_head
+from interlock.evidence.verification.source import MAX_CHECKPOINT, Source, SourceError
+from interlock.evidence.verification.trust import MAX_KEY_FILE, KeyFileError, Trust, read_keys
+from interlock.evidence.verification.verify import Options, Witness, verify
+from interlock.verify_output import ProgressLine, lines
+
+if TYPE_CHECKING:
+    from interlock.clients.log_reader import BucketSource
+    from interlock.evidence.log.note import VerifierKey
+
+SKIPPABLE = ("blobs", "retention")
+
+
+class UsageError(Exception):
+    """What was asked for can't be done; the message says why."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    asked = parser().parse_args(argv)
+    progress = ProgressLine(wanted=not asked.quiet)
+    try:
+        return int(_COMMANDS[asked.command](asked, progress))
+    except (KeyFileError, UsageError) as error:
+        progress.end()
+        print(f"interlock-verify: {error}", file=sys.stderr)
+        return Exit.USAGE
+    except (SourceError, OSError) as error:
+        progress.end()
+        print(f"interlock-verify: {error}", file=sys.stderr)
+        return Exit.UNREADABLE
+    except KeyboardInterrupt:
+        progress.end()
+        print("interlock-verify: interrupted; nothing is said about the evidence", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="interlock-verify",
+        description="Verify an evidence log with nothing but public keys.",
+        epilog="Exit status: 0 verified; 1 something is wrong; 2 wrong usage; 3 it could not be read; "
+        "4 nothing wrong was found, and not all could be checked.",
+    )
+    keys = argparse.ArgumentParser(add_help=False)
+    keys.add_argument(
+        "--key", action="append", required=True, metavar="FILE",
+        help="verifier key of the log's checkpoints (a line NAME+ID+BASE64), from a source that you trust",
+    )  # fmt: skip
+    keys.add_argument(
+        "--statement-key", action="append", default=[], metavar="FILE", help="verifier key of the statements"
+    )
+    keys.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    keys.add_argument("--quiet", action="store_true", help="tell no progress")
+    what = argparse.ArgumentParser(add_help=False)
+    what.add_argument(
+        "--witness", action="append", default=[], metavar="FILE",
+        help="a checkpoint of this log that was kept elsewhere; the log has to contain it",
+    )  # fmt: skip
+    what.add_argument(
+        "--since", metavar="SIZE|FILE",
+        help="verify only what came after a trusted checkpoint: its file, or the size of one in the log",
+    )  # fmt: skip
+    what.add_argument("--year", type=int, help="the log that --since SIZE is about; default: this year")
+    what.add_argument(
+        "--skip", action="append", default=[], choices=SKIPPABLE, help="leave out a step; the verdict says so"
+    )
+    what.add_argument(
+        "--mode",
+        default="GOVERNANCE",
+        choices=("GOVERNANCE", "COMPLIANCE"),
+        help="how versions must be locked",
+    )
+    what.add_argument("--days", type=int, default=1095, help="for how long they must be (default: 1095)")
+    what.add_argument(
+        "--tolerance", type=int, default=300, metavar="SECONDS", help="by how much clocks may differ (300)"
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, parents: list[argparse.ArgumentParser], told: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, parents=parents, help=told, description=told)
+
+    _bucket_arguments(add("bucket", [keys, what], "verify a bucket"), "bucket")
+    archive = add("archive", [keys, what], "verify an archive (folder, .tar, .tar.gz) or a copy of a bucket")
+    archive.add_argument("path", metavar="FILE|DIR", type=Path)
+    receipt = add("receipt", [keys], "verify one receipt (C2SP tlog-proof)")
+    receipt.add_argument("path", metavar="FILE", type=Path)
+    receipt.add_argument(
+        "--entry", metavar="FILE", type=Path, help="the entry; default: the one in the receipt"
+    )
+    export = add("export", [keys], "write an archive of a bucket, or of a part of it, for an auditor")
+    _bucket_arguments(export, "bucket")
+    export.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder, or an empty one")
+    part = export.add_mutually_exclusive_group()
+    part.add_argument("--day", metavar="YYYY-MM-DD", help="what was claimed or stored on a day, UTC")
+    part.add_argument("--period", nargs=2, metavar=("FROM", "TO"), help="days, both included, UTC")
+    part.add_argument("--train", metavar="NAME", help="all runs of a train, and their undoing")
+    part.add_argument("--run", metavar="DAG_ID/RUN_ID", help="one run")
+    return top
+
+
+def _bucket_arguments(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument(name, metavar="BUCKET")
+    command.add_argument(
+        "--endpoint", metavar="URL", help="of the store; default: AWS_ENDPOINT_URL, else AWS"
+    )
+    command.add_argument("--region", default=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
+
+
+# The commands
+
+
+def _bucket(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
+    trust = _trust(asked)
+    with closing(open_bucket(asked.bucket, asked.endpoint, asked.region)) as source:
+        return _verified(source, asked, trust, progress)
+
+
+def _archive(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
+    from interlock.clients.archive import open_archive
+    from interlock.clients.archive_part import is_part, verify_archived_part
+
+    trust = _trust(asked)
+    with closing(open_archive(asked.path)) as archive:
+        if not is_part(archive):
+            return _verified(archive, asked, trust, progress)
+        if asked.since or asked.witness:
+            raise UsageError(f"{asked.path}: a part of a log; --since and --witness are for a whole one")
+        report = verify_archived_part(archive, trust, _options(asked, None), datetime.now(UTC), progress)
+    return _show(report, asked, progress)
+
+
+def _receipt(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
+    from interlock.clients.archive_part import verify_one_receipt
+
+    trust = _trust(asked)
+    entry = None if asked.entry is None else _file(asked.entry, 65_535, "an entry")
+    report = verify_one_receipt(_file(asked.path, 300_000, "a receipt"), str(asked.path), trust, entry)
+    return _show(report, asked, progress)
+
+
+def _export(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
+    from interlock.clients.archive_export import export
+    from interlock.evidence.verification.selection import Selection, SelectionError
+
+    trust = _trust(asked)
+    try:
+        selection = Selection.of(asked.day, asked.period, asked.train, asked.run)
+    except SelectionError as error:
+        raise UsageError(str(error)) from None
+    with closing(open_bucket(asked.bucket, asked.endpoint, asked.region)) as source:
+        done = export(
+            source,
+            trust,
+            _keys(asked.key),
+            _keys(asked.statement_key),
+            selection,
+            asked.to,
+            progress=progress,
+        )
+    progress.end()
+    print(json.dumps(done.to_json()) if asked.json else str(done))
+    return Exit.VERIFIED
+
+
+_COMMANDS = {"bucket": _bucket, "archive": _archive, "receipt": _receipt, "export": _export}
+
+
+def _verified(source: Source, asked: argparse.Namespace, trust: Trust, progress: ProgressLine) -> Exit:
+    options = _options(asked, _since(asked, source, trust))
+    return _show(verify(source, trust, options, now=datetime.now(UTC), progress=progress), asked, progress)
+
+
+def _show(report: Report, asked: argparse.Namespace, progress: ProgressLine) -> Exit:
+    progress.end()
+    if asked.json:
+        print(json.dumps(report.to_json(), indent=1))
+    else:
+        print("\n".join(lines(report)))
+    return report.exit
+
+
+# What the arguments say
+
+
+def _options(asked: argparse.Namespace, since: SignedHead | None) -> Options:
+    if not 0 <= asked.days <= 100_000 or not 0 <= asked.tolerance <= 10**7:
+        raise UsageError("--days takes 0 to 100000, --tolerance 0 to 10000000 seconds")
+    return Options(
+        since=since,
+        blobs="blobs" not in asked.skip,
+        retention="retention" not in asked.skip,
+        lock=replace(Wanted(), mode=asked.mode, keep=timedelta(days=asked.days)),
+        tolerance=timedelta(seconds=asked.tolerance),
+        witnesses=[
+            Witness(name, _file(Path(name), MAX_CHECKPOINT, "a checkpoint")) for name in asked.witness
+        ],
+    )
+
+
+def _since(asked: argparse.Namespace, source: Source, trust: Trust) -> SignedHead | None:
+    if asked.since is None:
+        return None
+    try:
+        if asked.since.isascii() and asked.since.isdigit() and len(asked.since) <= 18:
+            return trusted_head(source, trust, asked.year or datetime.now(UTC).year, int(asked.since))
+        return read_head(_file(Path(asked.since), MAX_CHECKPOINT, "a checkpoint"), trust, asked.since)
+    except HeadError as error:
+        raise UsageError(f"--since {asked.since}: expected {error.expected}; {error}") from None
+
+
+def _trust(asked: argparse.Namespace) -> Trust:
+    return Trust.of(_keys(asked.key), _keys(asked.statement_key))
+
+
+def _keys(files: Sequence[str]) -> tuple[VerifierKey, ...]:
+    return tuple(
+        key for name in files for key in read_keys(_file(Path(name), MAX_KEY_FILE, "a key file"), name)
+    )
+
+
+def _file(path: Path, limit: int, what: str) -> bytes:
+    """A small file that the verifier brings."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    if len(content) > limit:
+        raise UsageError(f"{path}: more than {limit} bytes, too many for {what}")
+    return content
+
+
+def open_bucket(name: str, endpoint: str | None, region: str) -> BucketSource:
+    """A bucket, with the credentials that boto3 finds (AWS_ACCESS_KEY_ID and others)."""
+    from interlock.clients.log_reader import BucketSource
+    from interlock.clients.object_store import ObjectStore, StoreSettings
+
+    url = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    try:
+        return BucketSource(
+            ObjectStore(StoreSettings(bucket=name, endpoint_url=url, region=region, timeout=30.0))
+        )
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

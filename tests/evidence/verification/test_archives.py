@@ -1,0 +1,195 @@
+"""Exports, archives and receipts: verified when whole, found when tampered with."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from auditors_desk import Desk, desk
+from made_logs import Log, Signer
+
+from interlock.evidence.log.receipt import Receipt
+
+__all__ = ["desk"]
+
+
+def packed(folder: Path, name: str) -> Path:
+    target = folder.parent / name
+    with tarfile.open(target, "w:gz" if name.endswith("gz") else "w") as tar:
+        tar.add(folder, arcname=".")
+    return target
+
+
+def test_a_bucket_and_its_exports_are_verified_in_each_form(desk: Desk) -> None:
+    folder = desk.export()
+    for command, where in [
+        ("bucket", "tests"),
+        ("archive", folder),
+        ("archive", packed(folder, "archive.tar")),
+        ("archive", packed(folder, "archive.tar.gz")),
+    ]:
+        status, out, err = desk.run(command, where)
+        assert (status, err) == (0, ""), out
+        assert out.startswith("VERIFIED")
+        assert "310 of 310 entries proven" in out
+        assert "a rewind by its operators is not excluded" in out
+
+
+def test_a_bare_copy_proves_all_but_versions_and_locks(desk: Desk) -> None:
+    folder = desk.export()
+    shutil.move(folder / "objects", desk.folder / "copy")
+    status, out, _ = desk.run("archive", desk.folder / "copy")
+    assert status == 4
+    assert out.startswith("INCOMPLETE: nothing wrong was found")
+    assert desk.run("archive", desk.folder / "copy", "--skip", "retention")[0] == 0
+
+
+def test_without_the_statements_key_the_verdict_is_incomplete(desk: Desk) -> None:
+    status, out, _ = desk.run("bucket", "tests", "--key", desk.folder / "log.vkey", keys=False)
+    assert status == 4
+    assert "bring their keys with --statement-key" in out
+
+
+def test_the_export_of_a_train_has_its_statements_alone_with_receipts_evidence_and_a_page(desk: Desk) -> None:
+    folder = desk.export("--train", "payments")
+    receipts = sorted(path.name for path in folder.glob("receipts/2026/*"))
+    assert [int(name[:20]) for name in receipts] == [0, 1, 2, 3, 8]
+    page = (folder / "index.html").read_text()
+    assert "promotion_train__payments/manual__1" in page
+    assert "promotion_train__search" not in page
+    status, out, _ = desk.run("archive", folder)
+    assert status == 0
+    assert "1 runs have a seal, and all that their seals list is there" in out
+    assert "1 evidence blobs have the digest that is signed" in out
+
+
+@pytest.mark.parametrize(
+    ("asked", "entries"),
+    [
+        (["--day", "2026-03-01"], 310),
+        (["--period", "2026-02-01", "2026-03-02"], 310),
+        (["--run", "promotion_train__search/manual__2"], 5),
+    ],
+)
+def test_a_day_a_period_and_a_run_can_be_exported(desk: Desk, asked: list[str], entries: int) -> None:
+    folder = desk.export(*asked)
+    assert desk.report("archive", folder)["counts"]["entries"] == entries
+    assert desk.run("archive", packed(folder, "part.tar.gz"))[0] == 0
+
+
+def test_a_receipt_is_verified_on_its_own_and_with_the_entry_beside_it(desk: Desk) -> None:
+    receipt = desk.export("--train", "payments") / "receipts/2026/00000000000000000003.tlog-proof"
+    status, out, _ = desk.run("receipt", receipt)
+    assert status == 0
+    assert "entry 3 of 2026 is in the tree of 310 entries" in out
+    entry = desk.folder / "entry"
+    entry.write_bytes(desk.log.leaves[3])
+    assert desk.run("receipt", receipt, "--entry", entry)[0] == 0
+    entry.write_bytes(desk.log.leaves[4])
+    assert desk.report("receipt", receipt, "--entry", entry)["first_bad"] == {"year": 2026, "index": 3}
+    assert receipt.stat().st_size < 25_000
+
+
+def edit(folder: Path, path: str, change: Callable[[bytes], bytes]) -> None:
+    file = folder / path
+    file.write_bytes(change(file.read_bytes()))
+
+
+def forget(folder: Path, word: str) -> None:
+    edit(
+        folder,
+        "versions.jsonl",
+        lambda text: b"".join(one for one in text.splitlines(True) if word.encode() not in one),
+    )
+
+
+def rereceipt(folder: Path, number: int, **change: Any) -> None:
+    def changed(text: bytes) -> bytes:
+        old = Receipt.decode(text)
+        return Receipt(
+            **{
+                "index": old.index,
+                "proof": old.proof,
+                "checkpoint": old.checkpoint,
+                "extra": old.extra,
+                **change,
+            }
+        ).encode()
+
+    edit(folder, f"receipts/2026/{number:020d}.tlog-proof", changed)
+
+
+def blob_of(folder: Path) -> str:
+    return next(folder.glob("objects/evidence/sha256/*")).relative_to(folder).as_posix()
+
+
+R = "receipts/2026/00000000000000000002.tlog-proof"
+STRANGER = Signer("interlock/tests")
+
+
+@pytest.mark.parametrize(
+    ("does", "tamper", "code", "first"),
+    [
+        ("a receipt is taken out", lambda f, log: (f / R).unlink(), "entry-missing", 2),
+        ("receipt and its mention are taken out", lambda f, log: ((f / R).unlink(), edit(f, "versions.jsonl", lambda t: t.replace(b"[0,1,2,3,8]", b"[0,1,3,8]"))), "seal-gap", 8),
+        ("a receipt's entry is another", lambda f, log: rereceipt(f, 2, extra=log.leaves[4]), "receipt-mismatch", 2),
+        ("a receipt's index is another", lambda f, log: rereceipt(f, 2, index=3), "receipt-mismatch", 2),
+        ("a hash of a receipt is another", lambda f, log: rereceipt(f, 2, proof=tuple(bytes(32) for _ in range(9))), "receipt-mismatch", 2),
+        ("a receipt has no entry", lambda f, log: rereceipt(f, 2, extra=None), "receipt-mismatch", 2),
+        ("a receipt's head is signed by another key", lambda f, log: rereceipt(f, 2, checkpoint=log.checkpoint(310, signer=STRANGER)), "checkpoint-signature", 2),
+        ("a receipt's head is of another log", lambda f, log: rereceipt(f, 2, checkpoint=log.checkpoint(310, origin="a/b/2026")), "checkpoint-origin", 2),
+        ("a receipt's head is of another size", lambda f, log: rereceipt(f, 2, checkpoint=log.checkpoint(100)), "receipt-mismatch", 2),
+        ("a receipt is cut off", lambda f, log: edit(f, R, lambda t: t[:100]), "receipt-malformed", 2),
+        ("a receipt has carriage returns", lambda f, log: edit(f, R, lambda t: t.replace(b"\n", b"\r\n")), "receipt-malformed", 2),
+        ("a blob is altered", lambda f, log: edit(f, blob_of(f), lambda t: t[:-1] + b"]"), "blob-altered", 2),
+        ("a blob is taken out", lambda f, log: (f / blob_of(f)).unlink(), "blob-missing", 2),
+        ("a blob's lock is not told", lambda f, log: edit(f, "versions.jsonl", lambda t: t.replace(b'"retention":{"mode":"GOVERNANCE"', b'"retention":null,"was":{"mode":"GOVERNANCE"')), "retention-missing", 2),
+    ],
+)  # fmt: skip
+def test_tampering_with_the_archive_of_a_train_is_found(
+    desk: Desk, does: str, tamper: Callable[[Path, Log], object], code: str, first: int
+) -> None:
+    folder = desk.export("--train", "payments")
+    tamper(folder, desk.log)
+    report = desk.report("archive", folder)
+    assert code in report["findings_by_code"], report["findings_by_code"]
+    assert report["verdict"] == "not-verified"
+    assert report["first_bad"] == {"year": 2026, "index": first}
+
+
+@pytest.mark.parametrize(
+    ("does", "tamper", "code", "first"),
+    [
+        ("a claim is altered", lambda f: edit(f, "objects/log/2026/seq/00000000000000000001", lambda t: t.replace(b'"payload":"e', b'"payload":"f', 1)), "entry-altered", 4),
+        ("a claim is taken out", lambda f: (f / "objects/log/2026/seq/00000000000000000001").unlink(), "claim-missing", 4),
+        ("a claim and its mention are taken out", lambda f: ((f / "objects/log/2026/seq/00000000000000000001").unlink(), forget(f, "seq/00000000000000000001")), "claim-missing", 4),
+        ("a claim is put in", lambda f: (f / "objects/log/2026/seq/00000000000000000009").write_bytes(b"x"), "claim-missing", 310),
+        ("a bundle is altered", lambda f: edit(f, "objects/log/2026/tile/entries/000", lambda t: t.replace(b'"payload":"e', b'"payload":"f', 1)), "bundle-altered", 0),
+        ("a tile is taken out", lambda f: (f / "objects/log/2026/tile/0/000").unlink(), "tile-missing", 0),
+        ("the list says less of a lock", lambda f: edit(f, "versions.jsonl", lambda t: t.replace(b'"until":"2029', b'"until":"2026')), "retention-short", 0),
+    ],
+)  # fmt: skip
+def test_tampering_with_a_whole_archive_is_found(
+    desk: Desk, does: str, tamper: Callable[[Path], object], code: str, first: int
+) -> None:
+    folder = desk.export()
+    tamper(folder)
+    report = desk.report("archive", folder)
+    assert code in report["findings_by_code"], report["findings_by_code"]
+    assert report["first_bad"] == {"year": 2026, "index": first}
+
+
+def test_an_export_keeps_what_tampering_left_in_the_bucket(desk: Desk) -> None:
+    bucket = desk.log.bucket
+    bucket.put("log/2026/seq/00000000000000000001", b"another", desk.log.clock)
+    bucket.marker("log/2026/tile/0/000", desk.log.clock)
+    bucket.put("log/2026/../../../escape", b"x", desk.log.clock)
+    folder = desk.export()
+    report = desk.report("archive", folder)
+    assert report["findings_by_code"] == {"second-version": 1, "delete-marker": 1, "unknown-object": 1}
+    assert report["first_bad"] == {"year": 2026, "index": 0}
+    assert not list(desk.folder.parent.rglob("escape"))

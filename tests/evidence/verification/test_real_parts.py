@@ -1,0 +1,142 @@
+"""Against a real store: the bucket is verified by the auditor's identity, and by a verifier that isn't ours."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_logs import Log
+
+from interlock import verify_cli
+from interlock.clients.object_store import Keep, ObjectStore, StoreSettings
+from interlock.evidence.log.layout import parse
+from sandbox import binaries
+from tests.clients.real_parts import ACCESS, AUDITOR, SECRET, running_s3, s3_client, secret_of
+
+BUCKET = "verification"
+FSCK_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as endpoint:
+        with closing(s3_client(endpoint)) as s3:
+            s3.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+            rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1095}}
+            lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+            s3.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=lock)
+        yield endpoint
+
+
+def made() -> Log:
+    log = Log(year=datetime.now(UTC).year)
+    log.clock = datetime.now(UTC)
+    for size in (1, 300, 7):
+        log.commit(*[log.leaf(blob=at % 100 == 0) for at in range(size)])
+    return log
+
+
+@pytest.fixture(scope="module")
+def log(endpoint: str) -> Log:
+    """A log, written into the real bucket through the client."""
+    log = made()
+    settings = StoreSettings(BUCKET, ACCESS, SECRET, endpoint, timeout=30.0)
+    with closing(ObjectStore(settings)) as store:
+        for key in log.bucket.keys(""):
+            place = parse(key)
+            keep = Keep.LASTING if place.lasting else Keep.DERIVED
+            assert store.create(key, log.bucket.get(key), keep=keep, content_type=place.content_type)
+    return log
+
+
+def test_the_auditor_verifies_exports_and_finds_tampering(
+    endpoint: str,
+    log: Log,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", AUDITOR)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_of(AUDITOR))
+    (tmp_path / "log.vkey").write_text(log.heads.key.text)
+    (tmp_path / "statements.vkey").write_text(log.statements.key.text)
+    keys = ["--key", f"{tmp_path}/log.vkey", "--statement-key", f"{tmp_path}/statements.vkey", "--quiet"]
+    where = [BUCKET, "--endpoint", endpoint]
+
+    assert verify_cli.main(["bucket", *where, *keys]) == 0, capsys.readouterr()
+    assert "308 of 308 entries proven" in capsys.readouterr().out
+    assert verify_cli.main(["bucket", *where, *keys, "--since", "301"]) == 0, capsys.readouterr()
+    assert verify_cli.main(["export", *where, *keys, "--to", f"{tmp_path}/archive"]) == 0
+    assert verify_cli.main(["archive", f"{tmp_path}/archive", *keys]) == 0, capsys.readouterr()
+    assert "the archive's exporter, who copied it from the store, says so" in capsys.readouterr().out
+
+    _tamper(endpoint, log.prefix)
+    assert verify_cli.main(["bucket", *where, *keys]) == 1
+    out = capsys.readouterr().out
+    assert "first bad entry: 0 of" in out
+    assert "delete-marker" in out
+    assert "second-version" in out
+
+
+def _tamper(endpoint: str, prefix: str) -> None:
+    with closing(s3_client(endpoint)) as s3:
+        s3.delete_object(Bucket=BUCKET, Key=f"{prefix}tile/0/000")
+        s3.put_object(Bucket=BUCKET, Key=f"{prefix}seq/{1:020d}", Body=b"another")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def run_fsck(folder: Path, log: Log, tmp_path: Path) -> str:
+    """What Tessera's fsck says of a log's files, served over HTTP as its README does."""
+    (tmp_path / "key").write_text(log.heads.key.text)
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            done = subprocess.run(
+                [
+                    str(binaries.fsck(lambda text: None)),
+                    f"--storage_url=http://127.0.0.1:{server.server_port}/",
+                    f"--public_key={tmp_path / 'key'}",
+                    f"--origin={log.heads.key.name}/{log.year}",
+                    *("--ui=false", "--v=1"),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=FSCK_SECONDS,
+            )
+            return done.stderr
+        except subprocess.TimeoutExpired as expired:
+            return f"no end after {FSCK_SECONDS} s: {(expired.stderr or b'').decode(errors='replace')}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.sandbox
+def test_tesseras_fsck_accepts_the_log_at_its_newest_size_and_rejects_a_changed_one(tmp_path: Path) -> None:
+    log = made()
+    for key in log.bucket.keys(log.prefix):
+        file = tmp_path / "served" / key.removeprefix(log.prefix)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(log.bucket.get(key))
+
+    said = run_fsck(tmp_path / "served", log, tmp_path)
+    assert "Completed ranges" in said
+    assert "fsck failed" not in said
+    assert "no end" not in said
+
+    bundle = tmp_path / "served/tile/entries/000"
+    bundle.write_bytes(bundle.read_bytes().replace(b'"payload":"e', b'"payload":"f', 1))
+    said = run_fsck(tmp_path / "served", log, tmp_path)
+    assert "fsck failed" in said or "no end" in said

@@ -19,6 +19,9 @@ from sandbox.supervisor import Program
 BUCKET = "interlock-evidence"
 REGION = "us-east-1"
 _DEPLOY = CHECKOUT / "include" / "deploy" / "s3"
+# Who has which policy of include/deploy/s3.
+WRITER, AUDITOR = "interlock", "auditor"
+_POLICIES = {WRITER: "writer-policy", AUDITOR: "auditor-policy"}
 _SERVERS = ("master", "volume", "filer", "s3")
 
 
@@ -32,18 +35,23 @@ class SeaweedFS(Part):
     def prepare(self, state: State, report: Report) -> None:
         """Write who may do what."""
         state.data(self.name).mkdir(mode=0o700, exist_ok=True)
-        policy = (_DEPLOY / "writer-policy.json").read_text().replace("BUCKET", BUCKET)
         configuration = {
             "identities": [
                 {"name": "admin", "credentials": [_credentials(state, "admin")], "actions": ["Admin"]},
-                {
-                    "name": "interlock",
-                    "credentials": [_credentials(state, "interlock")],
-                    "actions": [],
-                    "policyNames": ["interlock-evidence-writer"],
-                },
+                *(
+                    {
+                        "name": identity,
+                        "credentials": [_credentials(state, identity)],
+                        "actions": [],
+                        "policyNames": [file],
+                    }
+                    for identity, file in _POLICIES.items()
+                ),
             ],
-            "policies": [{"name": "interlock-evidence-writer", "content": policy}],
+            "policies": [
+                {"name": file, "content": (_DEPLOY / f"{file}.json").read_text().replace("BUCKET", BUCKET)}
+                for file in _POLICIES.values()
+            ],
         }
         state.write_json(state.run / "s3.json", configuration)
 
@@ -112,22 +120,25 @@ class SeaweedFS(Part):
                 Path("/tmp", name).unlink(missing_ok=True)
 
     def environment(self, state: State) -> Mapping[str, str]:
-        """The administrator's credentials and the endpoint."""
+        """The administrator's credentials and the endpoint, and the auditor's, who may only read."""
         return {
             "AWS_ACCESS_KEY_ID": _credentials(state, "admin")["accessKey"],
             "AWS_SECRET_ACCESS_KEY": _credentials(state, "admin")["secretKey"],
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": state.url("weed-s3"),
             "INTERLOCK_EVIDENCE_BUCKET": BUCKET,
+            "INTERLOCK_AUDITOR_ACCESS_KEY_ID": _credentials(state, AUDITOR)["accessKey"],
+            "INTERLOCK_AUDITOR_SECRET_ACCESS_KEY": _credentials(state, AUDITOR)["secretKey"],
+            "AIRFLOW_CONN_INTERLOCK_AUDITOR": json.dumps(connection(state, AUDITOR), separators=(",", ":")),
         }
 
 
-def connection(state: State) -> Mapping[str, object]:
-    """The Airflow connection of the writer."""
+def connection(state: State, identity: str = WRITER) -> Mapping[str, object]:
+    """The Airflow connection of an identity, the writer or the auditor."""
     return {
         "conn_type": "aws",
-        "login": _credentials(state, "interlock")["accessKey"],
-        "password": _credentials(state, "interlock")["secretKey"],
+        "login": _credentials(state, identity)["accessKey"],
+        "password": _credentials(state, identity)["secretKey"],
         "extra": {
             "endpoint_url": state.url("weed-s3"),
             "region_name": REGION,

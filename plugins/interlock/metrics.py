@@ -56,6 +56,27 @@ SPOOL_WAITING: Final = Metric(
     (),
     "statements that still wait in the spool after a shipping",
 )
+EVIDENCE_FINDINGS: Final = Metric(
+    "interlock.evidence.findings",
+    "gauge",
+    "findings",
+    ("weight",),
+    "what the last verification of the evidence log found: `bad` or `notice`",
+)
+EVIDENCE_PROVEN: Final = Metric(
+    "interlock.evidence.proven",
+    "gauge",
+    "entries",
+    (),
+    "entries of the newest log that are under a signed head, by the last verification",
+)
+EVIDENCE_VERIFICATION: Final = Metric(
+    "interlock.evidence.verification",
+    "timer",
+    "milliseconds",
+    (),
+    "how long a verification of the evidence log took",
+)
 
 
 def count(metric: Metric, **tags: str) -> None:

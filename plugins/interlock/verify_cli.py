@@ -7,6 +7,7 @@ read, so nothing is said about it; 4 nothing wrong was found, and not all could 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import sys
@@ -40,7 +41,7 @@ class UsageError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     asked = parser().parse_args(argv)
-    progress = ProgressLine(wanted=not asked.quiet)
+    progress = ProgressLine(wanted=not getattr(asked, "quiet", True))
     try:
         return int(_COMMANDS[asked.command](asked, progress))
     except (KeyFileError, UsageError) as error:
@@ -114,6 +115,13 @@ def parser() -> argparse.ArgumentParser:
     export = add("export", [keys], "write an archive of a bucket, or of a part of it, for an auditor")
     _bucket_arguments(export, "bucket")
     export.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder, or an empty one")
+    key = commands.add_parser(
+        "key",
+        help="print the verifier key of an ed25519 public key",
+        description="Print the verifier key of an ed25519 public key, as Vault's transit/keys/NAME shows it.",
+    )
+    key.add_argument("name", metavar="NAME", help="the log's name, or any for a statement key")
+    key.add_argument("public", metavar="BASE64", help="the public key, 32 bytes")
     part = export.add_mutually_exclusive_group()
     part.add_argument("--day", metavar="YYYY-MM-DD", help="what was claimed or stored on a day, UTC")
     part.add_argument("--period", nargs=2, metavar=("FROM", "TO"), help="days, both included, UTC")
@@ -186,7 +194,17 @@ def _export(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
     return Exit.VERIFIED
 
 
-_COMMANDS = {"bucket": _bucket, "archive": _archive, "receipt": _receipt, "export": _export}
+def _key(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
+    from interlock.evidence.log.note import NoteError, VerifierKey
+
+    try:
+        print(VerifierKey(asked.name, base64.b64decode(asked.public, validate=True)).text)
+    except (NoteError, ValueError) as error:
+        raise UsageError(f"not an ed25519 public key of 32 bytes in Base64, or no name: {error}") from None
+    return Exit.VERIFIED
+
+
+_COMMANDS = {"bucket": _bucket, "archive": _archive, "receipt": _receipt, "export": _export, "key": _key}
 
 
 def _verified(source: Source, asked: argparse.Namespace, trust: Trust, progress: ProgressLine) -> Exit:

@@ -5,9 +5,9 @@ import pytest
 from interlock.evidence.predicates import PREDICATES, UnknownPredicateError, allow, predicate
 
 
-def test_there_is_a_type_for_each_step_of_a_train() -> None:
+def test_there_is_a_type_for_each_step_of_a_train_and_for_a_verification() -> None:
     assert set(PREDICATES) == {
-        *("plan", "lock", "preflight", "promote", "verify", "rollback", "seal", "vault-read"),
+        *("plan", "lock", "preflight", "promote", "verify", "rollback", "seal", "vault-read", "verification"),
     }
 
 

@@ -45,9 +45,15 @@ class BucketSource:
         """The bucket, for people."""
         return f"bucket {self._store.bucket}"
 
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._store.bucket
+
     def close(self) -> None:
-        """End the threads."""
+        """End the threads and the connections."""
         self._pool.shutdown(cancel_futures=True)
+        self._store.close()
 
     def versions(self, prefix: str, after: str = "") -> Iterator[Version]:
         """All versions, as the store lists them."""

@@ -135,6 +135,11 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 *("versions.version", "versions.created_at", "versions.deleted", "versions.destroyed"),
             ),
             _predicate(
+                "verification",
+                *("source", "verdict", "since", "entries", "year", "size", "root", "bad", "notices"),
+                *("codes.*", "first_bad.year", "first_bad.index"),
+            ),
+            _predicate(
                 "seal",
                 *("plan_hash", "outcome", "triggered_by", "approved_by", "approved_at", "change"),
                 *("statements", "complete", "incomplete_because"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, takewhile
 
 from interlock.evidence.log.claim import Claim, ClaimError
+from interlock.evidence.log.layout import head_key, seq_key
+from interlock.evidence.log.layout import prefix as log_prefix
 from interlock.evidence.log.merkle import HASH_BYTES as HASH
 from interlock.evidence.log.tiles import WIDTH
-from interlock.evidence.verification.heads import SignedHead
+from interlock.evidence.verification.heads import SignedHead, read_head
 from interlock.evidence.verification.inventory import BUNDLES, YearInventory, tile_path
 from interlock.evidence.verification.source import (
     MAX_CHECKPOINT,
@@ -40,9 +42,7 @@ def trusted_head(source: Source, trust: Trust, year: int, size: int) -> SignedHe
         SourceError: there is none.
         HeadError: it is not signed by a trusted key.
     """
-    from interlock.evidence.verification.heads import read_head
-
-    key = f"log/{year:04d}/checkpoints/{size:020d}"
+    key = head_key(year, size)
     try:
         return read_head(source.read(key, MAX_CHECKPOINT), trust, key)
     except ObjectMissing:
@@ -62,9 +62,9 @@ def part_since(source: Source, trusted: SignedHead, largest: int) -> Part:
     Raises:
         SourceError: what the proof needs can't be read.
     """
-    prefix = f"log/{trusted.year:04d}/"
+    prefix = log_prefix(trusted.year)
     base = trusted.head.size - trusted.head.size % WIDTH
-    number, first = _claim_before(source, prefix, base)
+    number, first = last_claim(source, trusted.year, lambda claim: claim.first <= base)
     inventory = YearInventory(trusted.year)
     for path, after in _listings(prefix, number, trusted.head.size, base, max(largest, trusted.head.size)):
         versions = source.versions(prefix + path, after and prefix + after)
@@ -95,21 +95,26 @@ def _listings(prefix: str, number: int, size: int, base: int, largest: int) -> I
         level += 1
 
 
-def _claim_before(source: Source, prefix: str, base: int) -> tuple[int, int]:
-    """Number and first index of the last claim that begins at or before `base`."""
+def last_claim(source: Source, year: int, holds: Callable[[Claim], bool]) -> tuple[int, int]:
+    """Number and first index of the last claim for which `holds` is true; of claim 0 where it is of none.
+
+    `holds` is true of the claims up to some number and of none after it; a claim that can't be read counts
+    as one after it. Reads O(log of the number of claims).
+    """
 
     def first(number: int) -> int | None:
         try:
-            return Claim.decode(source.read(f"{prefix}seq/{number:020d}", MAX_CLAIM)).first
+            claim = Claim.decode(source.read(seq_key(year, number), MAX_CLAIM))
         except (SourceError, ClaimError):
             return None
+        return claim.first if holds(claim) else None
 
     low, low_first, high = 0, 0, 1
-    while (found := first(high)) is not None and found <= base:
+    while (found := first(high)) is not None:
         low, low_first, high = high, found, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        if (found := first(middle)) is not None and found <= base:
+        if (found := first(middle)) is not None:
             low, low_first = middle, found
         else:
             high = middle

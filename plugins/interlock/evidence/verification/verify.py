@@ -82,6 +82,7 @@ class _Verification:
         self._source, self._trust, self._options = source, trust, options
         self._now, self._progress = now, progress
         self._findings = Findings()
+        self._whole = False
         self._report = Report(source.name, trust.log, now, self._findings)
 
     def run(self) -> Report:
@@ -95,7 +96,7 @@ class _Verification:
                 results.append(self._year(inventory, starts.get(year), witnesses))
         self._compare(results, witnesses, options.since)
         judge_links(results, self._trust, findings)
-        whole = options.since is None
+        whole = self._whole
         sealed, older = judge_runs([one.statements for one in results], source, findings, whole=whole)
         for one in results:
             findings.take(one.statements.findings)
@@ -136,14 +137,17 @@ class _Verification:
 
     def _inventories(self) -> tuple[dict[int, YearInventory], dict[int, Start]]:
         since = self._options.since
-        if since is None:
+        largest = self._largest(since) if since is not None else 0
+        if since is None or largest < since.head.size:
+            # A log that is shorter than it was is looked at as a whole.
+            self._whole = True
             inventories = take_inventory(self._source)
             if not inventories:
                 raise SourceError(
                     f"{self._source.name}: no log in it (none under log/YEAR/): another bucket or folder?"
                 )
             return inventories, {}
-        part = part_since(self._source, since, self._largest(since))
+        part = part_since(self._source, since, largest)
         inventories = {since.year: part.inventory}
         for later in range(since.year + 1, self._now.year + 2):
             inventories |= take_inventory(self._source, f"log/{later:04d}/")

@@ -66,13 +66,15 @@ def part_since(source: Source, trusted: SignedHead, largest: int) -> Part:
     base = trusted.head.size - trusted.head.size % WIDTH
     number, first = last_claim(source, trusted.year, lambda claim: claim.first <= base)
     inventory = YearInventory(trusted.year)
-    for path, after in _listings(prefix, number, trusted.head.size, base, max(largest, trusted.head.size)):
+    # A head may claim any size; what it can make us list is what claims have.
+    reach = min(largest, _claimed(source, trusted.year))
+    for path, after in _listings(prefix, number, trusted.head.size, base, max(reach, trusted.head.size)):
         versions = source.versions(prefix + path, after and prefix + after)
         if not after:
             versions = takewhile(partial(_of, prefix + path), versions)
         for key, several in groupby(versions, key=lambda version: version.key):
             inventory.take(key, list(several))
-    levels = tuple(_edge(source, prefix, inventory, base, largest))
+    levels = tuple(_edge(source, prefix, inventory, base))
     return Part(Start(trusted.head.size, number, first, levels), inventory)
 
 
@@ -121,9 +123,16 @@ def last_claim(source: Source, year: int, holds: Callable[[Claim], bool]) -> tup
     return low, low_first
 
 
-def _edge(
-    source: Source, prefix: str, inventory: YearInventory, base: int, largest: int
-) -> Iterator[tuple[bytes, ...]]:
+def _claimed(source: Source, year: int) -> int:
+    """How many entries the claims have, as far as they can be read."""
+    number, _ = last_claim(source, year, lambda claim: True)
+    try:
+        return Claim.decode(source.read(seq_key(year, number), MAX_CLAIM)).end
+    except (SourceError, ClaimError):
+        return 0
+
+
+def _edge(source: Source, prefix: str, inventory: YearInventory, base: int) -> Iterator[tuple[bytes, ...]]:
     """For each level from 1 on, the hashes of its unfinished tile at `base`."""
     level = 1
     while base >> (8 * level):
@@ -132,8 +141,8 @@ def _edge(
         if count == 0:
             yield ()
         else:
-            width = min(WIDTH, (largest >> (8 * level)) - number * WIDTH)
-            key = prefix + tile_path((level, number, width))
+            there = [width for one, at, width in inventory.tiles if (one, at) == (level, number)]
+            key = prefix + tile_path((level, number, max(there, default=count)))
             content = source.read(key, MAX_TILE)
             if len(content) < count * HASH:
                 raise SourceError(f"{key}: {len(content)} bytes; the trusted head needs {count * HASH} of it")

@@ -164,3 +164,11 @@ def test_a_year_that_was_not_closed_is_found() -> None:
     report = new.verify()
     assert "year-not-closed" in report.findings.counts
     assert report.first_bad == (2026, 0)
+
+
+def test_a_year_whose_locks_have_ended_may_be_gone() -> None:
+    old, new = two_years()
+    for key in old.bucket.keys("log/2026/"):
+        old.bucket.remove(key)
+    assert new.verify(now=NOW.replace(year=2029)).findings.counts == {"year-missing": 1}
+    assert new.verify(now=NOW.replace(year=2030)).findings.counts == {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from interlock.evidence.statement import evidence_key
 from interlock.evidence.verification.entry import Entry
 from interlock.evidence.verification.findings import STATEMENTS, Finding, Findings
 from interlock.evidence.verification.heads import HeadError, read_head
+from interlock.evidence.verification.locks import KEEP
 from interlock.evidence.verification.source import MAX_BLOB, Source, SourceError
 from interlock.evidence.verification.statements import RunSeen, Statements
 from interlock.evidence.verification.trust import Trust
@@ -121,8 +123,11 @@ def _there(digest: str, present: Mapping[bytes, tuple[int, int]]) -> bool:
         return False
 
 
-def judge_links(years: Sequence[YearResult], trust: Trust, findings: Findings) -> None:
-    """Compare the first entry of each year's log with the last head of the one before."""
+def judge_links(years: Sequence[YearResult], trust: Trust, findings: Findings, *, now: datetime) -> None:
+    """Compare the first entry of each year's log with the last head of the one before.
+
+    A log whose locks have ended by `now` may be gone.
+    """
     by_year = {one.year: one for one in years}
     for one in sorted(years, key=lambda each: each.year):
         opened = [
@@ -148,7 +153,9 @@ def judge_links(years: Sequence[YearResult], trust: Trust, findings: Findings) -
                     )
                 )
         else:
-            _judge_link(one, opened[0][1], before, key, trust, findings)
+            expired = now > datetime(one.year, 1, 1, tzinfo=UTC) + KEEP
+            if before is not None or not expired:
+                _judge_link(one, opened[0][1], before, key, trust, findings)
         if before is not None and not before.closed:
             said = f"{one.year} was opened, and no closing claim after {before.size} entries"
             place = (before.year, max(before.size - 1, 0))

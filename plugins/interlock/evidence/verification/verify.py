@@ -95,7 +95,7 @@ class _Verification:
             with self._timed("entries"):
                 results.append(self._year(inventory, starts.get(year), witnesses))
         self._compare(results, witnesses, options.since)
-        judge_links(results, self._trust, findings)
+        judge_links(results, self._trust, findings, now=self._now)
         whole = self._whole
         sealed, older = judge_runs([one.statements for one in results], source, findings, whole=whole)
         for one in results:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from jinja2 import Template
+from jinja2 import StrictUndefined, Template
 from memory_cluster import MemoryCluster
 from moved_train import deployment, planned
 from train_in_memory import TrainInMemory
@@ -76,7 +76,7 @@ def test_who_approves_reads_what_is_taken_back(run: str, named: str) -> None:
     plan = replace(planned(), undo_of=run).to_json()
     subject = ApproveOperator(task_id="approve", train="payments").subject
     ti = SimpleNamespace(xcom_pull=lambda **_: plan)
-    assert Template(subject).render(ti=ti) == f"Train payments{named}: approve plan {plan['hash'][:12]}"
+    assert Template(subject, undefined=StrictUndefined).render(ti=ti) == f"Train payments{named}: approve plan {plan['hash'][:12]}"
 
 
 def test_an_undos_statements_name_the_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -40,18 +41,24 @@ class EvidenceBucket:
             return False
         return True
 
+    def entries(self) -> Iterator[bytes]:
+        """The log's entries: the lines of its claims after the first, year by year, in their order."""
+        for key, content in self.objects("log/"):
+            if "/seq/" in key:
+                yield from content.splitlines()[1:]
+
     def envelopes(self, run_hash: str) -> Iterator[tuple[str, str]]:
-        """The keys of a run's statements, and the predicate type of what was signed."""
-        for key, content in self.objects(f"statements/{run_hash}/"):
-            yield key, str(_signed(content)["predicateType"])
+        """The digests of a run's statements, and the predicate type of what was signed."""
+        for entry in self.entries():
+            claimed = _claimed(entry)
+            if claimed["predicate"].get("run", {}).get("hash") == run_hash:
+                yield _digest(claimed), str(_signed(entry)["predicateType"])
 
     def statements(self, run_hash: str) -> dict[str, dict[str, Any]]:
         """The statements of a run by digest; one that was signed late is given as it was claimed."""
-        prefix = f"statements/{run_hash}/"
-        return {
-            key.removeprefix(prefix).removesuffix(".json"): _claimed(content)
-            for key, content in self.objects(prefix)
-        }
+        found = [_claimed(entry) for entry in self.entries()]
+        mine = [one for one in found if one["predicate"].get("run", {}).get("hash") == run_hash]
+        return {_digest(one): one for one in mine}
 
     def seal(self, run_hash: str) -> tuple[dict[str, Any], set[str]]:
         """The predicate of a run's only seal, and the digests of all its other statements."""
@@ -69,6 +76,14 @@ def kind(statement: Mapping[str, Any]) -> str:
 def _signed(envelope: bytes) -> dict[str, Any]:
     statement: dict[str, Any] = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
     return statement
+
+
+def _digest(statement: Mapping[str, Any]) -> str:
+    """Its canonical bytes' SHA-256; in our statements no number or name is one where JSON's printers
+    differ.
+    """
+    text = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _claimed(envelope: bytes) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -123,10 +122,9 @@ async def test_unlock_frees_a_lock_whose_journal_is_closed() -> None:
 def test_the_spool_is_counted_only_where_there_is_one(tmp_path: Path) -> None:
     assert cli.spool_lines(tmp_path / "none") == []
     assert cli.spool_lines(tmp_path) == ["statements waiting: 0"]
-    for number, moment in ((1, 1_000_000), (2, 2_000_000)):
-        file = tmp_path / f"{number:020d}.json"
-        file.write_text("{}")
-        os.utime(file, (moment, moment))
+    (tmp_path / "waiting").mkdir()
+    for moment in (1_000_000, 2_000_000):
+        (tmp_path / "waiting" / f"{moment * 10**9:020d}-0123abcd.json").write_text("{}")
     assert cli.spool_lines(tmp_path) == ["statements waiting: 2, the oldest since 1970-01-12T13:46:40+00:00"]
 
 

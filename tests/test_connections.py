@@ -218,10 +218,8 @@ def test_the_hooks_use_this_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     assert vault._settings == VaultSettings("https://v:8300")
     vault.close()
     monkeypatch.setattr(BaseHook, "get_connection", lambda self, name: _airflows("aws", told["aws"]))
-    store = EvidenceHook("c")._store()
-    assert store is not None
+    store = StoreSettings.of_connection(EvidenceHook("c")._read("c"))
     assert store.bucket == "b"
-    store.close()
     monkeypatch.setattr(BaseHook, "get_connection", lambda self, name: _airflows("kubernetes", kubernetes))
     client = InterlockKubernetesHook("c").get_conn()
     assert client._context == "c"

@@ -81,7 +81,13 @@ def test_a_good_spool_is_made_private_and_left_as_it_was(tmp_path: Path) -> None
     assert [str(line) for line in lines.values() if not line.ok or line.warning] == []
     assert "0 statements wait" in lines["spool"].said
     assert lines["spool's mode"].said == "0700, private to its owner"
-    assert [file.name for file in folder.iterdir()] == ["append.lock"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "callers",
+        "journal.jsonl",
+        "leader.lock",
+        "waiting",
+    ]
+    assert not any((folder / "waiting").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_several_workers_need_a_volume_that_all_of_them_mount(
 
 
 def test_a_spool_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interlock.clients.spool.fcntl.flock", lambda descriptor, how: None)
+    monkeypatch.setattr("interlock.clients.spool_folder.fcntl.flock", lambda descriptor, how: None)
     (line,) = _spool(tmp_path).values()
     assert "doesn't hold a lock" in line.said
 

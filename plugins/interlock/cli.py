@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from interlock.clients.journal import JournalStore
@@ -176,20 +175,15 @@ def _signed(lease: Manifest, by: str, why: str, now: datetime) -> Manifest:
 
 
 def _ship(environment: Environment) -> int:
-    from interlock.clients.evidence import BucketWriter
-    from interlock.clients.object_store import ObjectStore, StoreSettings
-    from interlock.clients.spool import Spool, SpoolError
-    from interlock.clients.vault import VaultClient, VaultSettings
+    from interlock.clients.evidence_setup import evidence_log
+    from interlock.clients.evidence_setup import writer as evidence_writer
+    from interlock.clients.spool import SpoolError
 
     settings = Settings.of_environment()
-    vault = VaultSettings.of_connection(connection(environment.vault))
-    store = StoreSettings.of_connection(connection(environment.store))
-    writer = BucketWriter(
-        spool=Spool(settings.spool),
-        vault=VaultClient(replace(vault, timeout=SHIP_SECONDS)),
-        store=ObjectStore(replace(store, timeout=SHIP_SECONDS)),
-        key=settings.transit_key,
-    )
+    vault, store = environment.vault, environment.store
+    # What is missing for it is said by itself, not as the reason why statements are left.
+    evidence_log(settings, connection, vault=vault, store=store).close()
+    writer = evidence_writer(settings, connection, vault=vault, store=store, timeout=SHIP_SECONDS)
     try:
         shipped = writer.ship()
     except SpoolError as error:

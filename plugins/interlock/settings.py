@@ -14,6 +14,10 @@ from typing import Final, Self
 
 SECTION: Final = "interlock"
 STATEMENTS_KEY: Final = "interlock-statements"
+CHECKPOINTS_KEY: Final = "interlock-checkpoints"
+LOG_VAULT: Final = "interlock_log_vault"
+EVIDENCE_WAIT_SECONDS: Final = "10"
+KEY_OVERLAP_DAYS: Final = "30"
 LOCK_NOTICE_MINUTES: Final = "30"
 JOURNAL_DAYS: Final = "30"
 
@@ -22,11 +26,21 @@ JOURNAL_DAYS: Final = "30"
 class Settings:
     """The settings; each attribute is an option's name.
 
-    The last three are read where they are used: a mistake in them must not keep a train from its evidence.
+    What is text here though it is a number or a list is read where it is used: a mistake in it must not keep
+    a train from its evidence.
 
     Attributes:
         spool: the folder where statements wait; `spool` in Airflow's home unless it is set.
         transit_key: the name of the transit key that signs statements.
+        log_transit_key: the name of the transit key that signs the log's heads.
+        log_vault: the connection to Vault of the log's own role, which signs the log's heads.
+        log_name: the log's name, which is the name of its key; `interlock/` and the bucket unless it is set.
+        evidence_wait_seconds: for how long a task waits until its statements are in the log; then they wait
+            in the spool; 0: not at all.
+        key_overlap_days: for how many days after the rotation of the log's key its heads are also signed by
+            the version before.
+        witnesses: where the log's last head is kept besides the bucket: a JSON list of files (absolute paths)
+            and of Airflow connections to further buckets (`{"connection": "…"}`).
         notifiers: whom to tell of failures, waiting approvals and stuck locks: a JSON list of Airflow
             notifiers, each with its `classpath` and `kwargs`; empty: nobody.
         lock_notice_minutes: for how many minutes a train may wait for its lock before people are told; 0:
@@ -36,6 +50,12 @@ class Settings:
 
     spool: Path
     transit_key: str = STATEMENTS_KEY
+    log_transit_key: str = CHECKPOINTS_KEY
+    log_vault: str = LOG_VAULT
+    log_name: str = ""
+    evidence_wait_seconds: str = EVIDENCE_WAIT_SECONDS
+    key_overlap_days: str = KEY_OVERLAP_DAYS
+    witnesses: str = ""
     notifiers: str = ""
     lock_notice_minutes: str = LOCK_NOTICE_MINUTES
     journal_days: str = JOURNAL_DAYS
@@ -51,6 +71,12 @@ class Settings:
         return cls(
             spool=Path(get("spool") or f"{home}/spool").expanduser().absolute(),
             transit_key=get("transit_key") or STATEMENTS_KEY,
+            log_transit_key=get("log_transit_key") or CHECKPOINTS_KEY,
+            log_vault=get("log_vault") or LOG_VAULT,
+            log_name=get("log_name"),
+            evidence_wait_seconds=get("evidence_wait_seconds") or EVIDENCE_WAIT_SECONDS,
+            key_overlap_days=get("key_overlap_days") or KEY_OVERLAP_DAYS,
+            witnesses=get("witnesses"),
             notifiers=get("notifiers"),
             lock_notice_minutes=get("lock_notice_minutes") or LOCK_NOTICE_MINUTES,
             journal_days=get("journal_days") or JOURNAL_DAYS,
@@ -70,6 +96,35 @@ class Settings:
                 f"[{SECTION}] journal_days is {days!r}: set it to a whole number of days, 1 to 99999"
             )
         return timedelta(days=int(days))
+
+    @property
+    def evidence_wait(self) -> float:
+        """For how many seconds a task waits until its statements are in the log.
+
+        Raises:
+            ValueError: `evidence_wait_seconds` is no whole number of seconds.
+        """
+        text = self.evidence_wait_seconds
+        if not (text.isascii() and text.isdecimal() and len(text) <= 4):
+            raise ValueError(
+                f"[{SECTION}] evidence_wait_seconds is {text!r}: set it to a whole number of seconds, "
+                f"0 to 9999"
+            )
+        return float(text)
+
+    @property
+    def key_overlap(self) -> timedelta:
+        """For how long after a rotation of the log's key the version before signs as well.
+
+        Raises:
+            ValueError: `key_overlap_days` is no whole number of days.
+        """
+        text = self.key_overlap_days
+        if not (text.isascii() and text.isdecimal() and len(text) <= 5):
+            raise ValueError(
+                f"[{SECTION}] key_overlap_days is {text!r}: set it to a whole number of days, 0 to 99999"
+            )
+        return timedelta(days=int(text))
 
     @classmethod
     def of_environment(cls, variables: Mapping[str, str] | None = None) -> Self:

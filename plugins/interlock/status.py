@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from interlock.clients.journal import JournalStore
 from interlock.clients.kubernetes import KubernetesClient
 from interlock.clients.locks import all_held
+from interlock.clients.spool import Spool, SpoolError
 from interlock.trains import lock
 from interlock.trains.change import Change
 from interlock.trains.entries import Head, ServiceJournal
@@ -75,16 +75,14 @@ def spool_lines(folder: Path) -> list[str]:
     """How many statements wait, and since when; nothing where there is no spool."""
     if not folder.is_dir():
         return []
-    times = []
-    for file in folder.glob("[0-9]*.json"):
-        try:
-            times.append(file.stat().st_mtime)
-        except FileNotFoundError:  # shipped just now
-            continue
-    if not times:
+    try:
+        spool = Spool(folder)
+        waiting, since = spool.count(), spool.since()
+    except SpoolError as error:
+        return [f"statements waiting: UNREADABLE: {error}"]
+    if since is None:
         return ["statements waiting: 0"]
-    since = datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds")
-    return [f"statements waiting: {len(times)}, the oldest since {since}"]
+    return [f"statements waiting: {waiting}, the oldest since {since.isoformat(timespec='seconds')}"]
 
 
 def name(head: Head) -> str:

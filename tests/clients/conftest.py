@@ -13,7 +13,16 @@ from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultClient, VaultSettings
 from interlock.evidence.statement import Run
 from tests.clients.evidence_parts import Parts
-from tests.clients.real_parts import ACCESS, KEY, SECRET, RunningVault, running_s3, running_vault, s3_client
+from tests.clients.real_parts import (
+    ACCESS,
+    KEY,
+    SECRET,
+    RunningVault,
+    empty,
+    running_s3,
+    running_vault,
+    s3_client,
+)
 
 PATIENT = 30.0
 """Seconds that a part may take on a busy machine; the tests of the time limits set their own."""
@@ -41,10 +50,14 @@ def vault(vault_server: RunningVault) -> Iterator[RunningVault]:
 
 @pytest.fixture(scope="session")
 def vault_settings(vault_server: RunningVault) -> VaultSettings:
-    root = vault_server.root
-    role_id = root.auth.approle.read_role_id("worker")["data"]["role_id"]
-    secret_id = root.auth.approle.generate_secret_id("worker")["data"]["secret_id"]
-    return VaultSettings(vault_server.address, role_id=role_id, secret_id=secret_id, timeout=PATIENT)
+    """Of the workers' role."""
+    return vault_server.settings("worker", PATIENT)
+
+
+@pytest.fixture(scope="session")
+def log_vault_settings(vault_server: RunningVault) -> VaultSettings:
+    """Of the log's role."""
+    return vault_server.settings("log", PATIENT)
 
 
 @pytest.fixture
@@ -75,13 +88,24 @@ def s3(s3_server: str) -> Iterator[Any]:
 
 
 @pytest.fixture
+def bucket(s3: Any) -> str:
+    """The bucket with Object Lock, without a log: what other tests left is taken out."""
+    empty(s3, "evidence")
+    return "evidence"
+
+
+@pytest.fixture
 def parts(
-    tmp_path: Path, vault: RunningVault, vault_settings: VaultSettings, store_settings: StoreSettings
+    tmp_path: Path,
+    bucket: str,
+    vault: RunningVault,
+    vault_settings: VaultSettings,
+    log_vault_settings: VaultSettings,
+    store_settings: StoreSettings,
 ) -> Iterator[Parts]:
-    parts = Parts(tmp_path / "spool", vault_settings, store_settings)
+    parts = Parts(tmp_path / "spool", vault_settings, store_settings, log_vault_settings)
     yield parts
-    for writer in parts.open:
-        writer.close()
+    parts.close()
 
 
 @pytest.fixture

@@ -24,8 +24,11 @@ import pytest
 import requests
 from botocore.config import Config
 
+from interlock.clients.vault import VaultSettings
+
 BIN = Path(sys.executable).parent
 KEY = "interlock-statements"
+LOG_KEY = "interlock-checkpoints"
 ACCESS, SECRET = "interlock-tests", "interlock-tests-secret"
 """The store's administrator, who may do everything."""
 WRITER, AUDITOR, UNBOUND = "interlock-writer", "interlock-auditor", "interlock-unbound"
@@ -78,6 +81,13 @@ class RunningVault:
     def unseal(self) -> None:
         self.root.sys.submit_unseal_key(self.unseal_key)
 
+    def settings(self, role: str, timeout: float) -> VaultSettings:
+        """Of one of the roles, `worker` and `log`."""
+        approle = self.root.auth.approle
+        role_id = approle.read_role_id(role)["data"]["role_id"]
+        secret_id = approle.generate_secret_id(role)["data"]["secret_id"]
+        return VaultSettings(self.address, role_id=role_id, secret_id=secret_id, timeout=timeout)
+
 
 @contextlib.contextmanager
 def running_vault(folder: Path) -> Iterator[RunningVault]:
@@ -111,7 +121,8 @@ def listening(port: int) -> bool:
 
 def prepare_vault(root: Any) -> None:
     root.sys.enable_secrets_engine("transit")
-    root.secrets.transit.create_key(KEY, key_type="ed25519")
+    for key in (KEY, LOG_KEY):
+        root.secrets.transit.create_key(key, key_type="ed25519")
     root.sys.enable_secrets_engine("kv", path="legacy", options={"version": "1"})
     root.sys.create_or_update_policy(
         "worker",
@@ -121,8 +132,14 @@ def prepare_vault(root: Any) -> None:
         'path "secret/metadata/*" { capabilities = ["read"] }\n'
         'path "legacy/*" { capabilities = ["read"] }\n',
     )
+    root.sys.create_or_update_policy(
+        "log",
+        f'path "transit/sign/{LOG_KEY}" {{ capabilities = ["update"] }}\n'
+        f'path "transit/keys/{LOG_KEY}" {{ capabilities = ["read"] }}\n',
+    )
     root.sys.enable_auth_method("approle")
-    root.auth.approle.create_or_update_approle("worker", token_policies=["worker"], token_ttl="1h")
+    for role in ("worker", "log"):
+        root.auth.approle.create_or_update_approle(role, token_policies=[role], token_ttl="1h")
 
 
 @contextlib.contextmanager
@@ -212,6 +229,21 @@ def writable(client: Any) -> bool:
     except Exception:
         return False
     return True
+
+
+def empty(client: Any, bucket: str) -> None:
+    """Take out all versions, as only the administrator may who bypasses the governance."""
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    for page in pages:
+        found = [
+            {"Key": one["Key"], "VersionId": one["VersionId"]}
+            for kind in ("Versions", "DeleteMarkers")
+            for one in page.get(kind, ())
+        ]
+        for at in range(0, len(found), 1000):
+            some = {"Objects": found[at : at + 1000], "Quiet": True}
+            answer = client.delete_objects(Bucket=bucket, Delete=some, BypassGovernanceRetention=True)
+            assert not answer.get("Errors"), answer["Errors"][:3]
 
 
 def s3_client(endpoint: str) -> Any:

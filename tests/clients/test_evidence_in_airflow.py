@@ -18,9 +18,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultRefused, VaultSettings
 from interlock.evidence.envelope import Envelope
+from interlock.evidence.log import layout
 from interlock.hooks.evidence import EvidenceHook
 from interlock.hooks.vault import InterlockVaultHook
-from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, run_of, seal
+from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, seal
 from interlock.operators.vault import VaultSecretsOperator
 from interlock.sensors.vault import VaultSecretsSensor
 from tests.clients.real_parts import RunningVault
@@ -32,7 +33,9 @@ AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 def connections(
     vault: RunningVault,
     vault_settings: VaultSettings,
+    log_vault_settings: VaultSettings,
     store_settings: StoreSettings,
+    bucket: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> dict[str, Connection]:
@@ -46,6 +49,15 @@ def connections(
             schema="secret",
             login=vault_settings.role_id,
             password=vault_settings.secret_id,
+            extra=json.dumps({"auth_type": "approle"}),
+        ),
+        "interlock_log_vault": Connection(
+            conn_id="interlock_log_vault",
+            conn_type="vault",
+            host=host,
+            port=int(port),
+            login=log_vault_settings.role_id,
+            password=log_vault_settings.secret_id,
             extra=json.dumps({"auth_type": "approle"}),
         ),
         "interlock_evidence": Connection(
@@ -75,8 +87,18 @@ def connections(
 
 @pytest.fixture
 def context() -> Any:
-    run = SimpleNamespace(dag_id="promotion_train__payments", run_id=f"manual__{uuid4().hex}")
+    run = SimpleNamespace(
+        dag_id="promotion_train__payments", run_id=f"manual__{uuid4().hex}", run_after=datetime.now(UTC)
+    )
     return {"dag_run": run, "run_id": run.run_id}
+
+
+def entries(store: ObjectStore) -> list[dict[str, Any]]:
+    """The statements in the log, in their order."""
+    claims = [store.get(key) for key in store.keys(layout.seq_prefix(datetime.now(UTC).year))]
+    return [
+        json.loads(Envelope.from_json(line).payload) for claim in claims for line in claim.splitlines()[1:]
+    ]
 
 
 def test_the_hooks_test_their_connections(connections: dict[str, Connection], vault: RunningVault) -> None:
@@ -100,8 +122,8 @@ def test_the_operator_records_a_statement_about_its_run(
         subjects={"a": {"sha256": "ab"}},
     )
     recorded = operator.execute(context)
-    assert recorded["where"] == "bucket"
-    said = json.loads(Envelope.from_json(store.get(recorded["key"])).payload)
+    assert recorded["where"] == "log"
+    (said,) = entries(store)
     assert said["predicate"]["run"]["run_id"] == context["run_id"]
     assert said["subject"] == [{"name": "a", "digest": {"sha256": "ab"}}]
 
@@ -111,9 +133,9 @@ def test_required_evidence_that_has_to_wait_fails_the_task_and_waits(
 ) -> None:
     bucket = connections.pop("interlock_evidence")
     operator = EvidenceOperator(task_id="say", predicate_type="verify", fields={}, require=True)
-    with pytest.raises(AirflowException, match="there is no store for evidence"):
+    with pytest.raises(AirflowException, match="there is no connection interlock_evidence"):
         operator.execute(context)
-    with pytest.raises(AirflowException, match="1 still wait: there is no store for evidence"):
+    with pytest.raises(AirflowException, match="1 still wait: there is no connection interlock_evidence"):
         ShipEvidenceOperator(task_id="ship").execute(context)
     assert ShipEvidenceOperator(task_id="ship", fail_when_left=False).execute(context)["left"] == 1
     connections["interlock_evidence"] = bucket
@@ -125,8 +147,8 @@ def test_a_run_is_sealed_with_the_statements_that_were_recorded(
 ) -> None:
     digest = EvidenceOperator(task_id="say", predicate_type="verify", fields={}).execute(context)["digest"]
     sealed = seal(context, triggered_by="ada", approved_by=["bo"], outcome="all-new", at=AT)
-    assert sealed.key.startswith(f"statements/{run_of(context).hash}/")
-    said = json.loads(Envelope.from_json(store.get(sealed.key)).payload)["predicate"]
+    assert sealed.where == "log"
+    said = entries(store)[-1]["predicate"]
     assert (said["statements"], said["complete"]) == ([digest], True)
 
 
@@ -141,8 +163,7 @@ def test_secrets_are_described_without_their_values_and_that_is_recorded(
     assert (found["keys"], found["version"]) == (["api_key"], 1)
     assert 0 <= found["age_seconds"] < 60
     assert "the-value" not in json.dumps(found)
-    (key,) = store.keys(f"statements/{run_of(context).hash}/")
-    said = json.loads(Envelope.from_json(store.get(key)).payload)["predicate"]
+    said = entries(store)[-1]["predicate"]
     assert (said["keys"], said["dropped_fields"], said["redacted_values"]) == (["api_key"], 0, 0)
 
 

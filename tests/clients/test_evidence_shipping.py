@@ -1,90 +1,135 @@
-"""Statements that waited in the spool and are shipped, whoever does it and however often."""
+"""Statements that waited in the spool and are shipped, whoever does it, however often, and wherever it
+is killed.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from interlock.clients.evidence import Shipped
-from interlock.clients.object_store import ObjectStore, StoreConflict
+from interlock.clients.object_store import ObjectStore
 from interlock.clients.spool import Spool, SpoolTampered
 from interlock.evidence.envelope import Envelope
-from interlock.evidence.statement import Run
-from tests.clients.evidence_parts import Parts, statement, versions
+from interlock.evidence.log import layout
+from interlock.evidence.log.checkpoint import Checkpoint
+from interlock.evidence.log.claim import Claim
+from interlock.evidence.log.merkle import Frontier, leaf_hash
+from interlock.evidence.log.note import parse_note
+from interlock.evidence.statement import Run, claimed_payload, sha256
+from tests.clients.evidence_parts import Parts, statement
 
 SPAWN = multiprocessing.get_context("spawn")
+STEPS = ("blobs", "signed", "opened", "claimed", "tiles", "published", "done", "removed")
 
 
-def test_what_waits_is_shipped_in_order(parts: Parts, run: Run) -> None:
-    claims = [statement(run, f"service-{n}") for n in range(5)]
+def logged(store: ObjectStore) -> list[str]:
+    """The digests of what the log has, in its order, after a check of its claims and its newest head."""
+    year = datetime.now(UTC).year
+    tree, found = Frontier(), list[str]()
+    for number, key in enumerate(store.keys(layout.seq_prefix(year))):
+        claim = Claim.decode(store.get(key))
+        assert (claim.number, claim.first, claim.root) == (number, tree.size, tree.root())
+        tree = tree.extend(map(leaf_hash, claim.entries))
+        found += [sha256(claimed_payload(Envelope.from_json(entry).payload)) for entry in claim.entries]
+    head = Checkpoint.of_body(parse_note(store.get(layout.checkpoint_key(year)))[0])
+    assert (head.size, head.root) == (tree.size, tree.root())
+    return found
+
+
+def spooled(parts: Parts, run: Run, count: int) -> list[str]:
     without = parts.writer(store=False)
+    claims = [statement(run, f"service-{n}") for n in range(count)]
     for claim in claims:
         without.record(claim)
-    order: list[str] = []
-    writer = parts.writer()
-    assert writer._store is not None
-    create = writer._store.create
-
-    def watched(key: str, body: bytes) -> bool:
-        order.append(key)
-        return create(key, body)
-
-    writer._store.create = watched  # type: ignore[method-assign]
-    assert writer.ship() == Shipped(5, 0)
-    assert [key for key in order if key.startswith("statements/")] == [claim.key for claim in claims]
+    return [claim.digest for claim in claims]
 
 
-def ship_until(parts: Parts, step: str, nth: int) -> None:
-    reached: list[str] = []
+def fresh(parts: Parts) -> Parts:
+    """For another process: without what is open."""
+    return parts.elsewhere(parts.folder)
 
+
+def test_what_waits_is_shipped_in_order(parts: Parts, store: ObjectStore, run: Run) -> None:
+    digests = spooled(parts, run, 5)
+    assert parts.writer().ship() == Shipped(5, 0)
+    assert logged(store) == digests
+    assert parts.writer().ship() == Shipped(0, 0)
+
+
+def ship_until(parts: Parts, step: str) -> None:
     def kill(name: str) -> None:
-        reached.append(name)
-        if reached.count(step) == nth:
+        if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     parts.writer(step=kill).ship()
 
 
 @pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("step", ["evidence kept", "statement kept", "removed"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_shipper_killed_at_any_step_leaves_nothing_lost_or_doubled(
-    parts: Parts, s3: Any, store: ObjectStore, run: Run, public_keys: list[bytes], step: str, signed: bool
+    parts: Parts, store: ObjectStore, run: Run, step: str, signed: bool
 ) -> None:
-    claims = [statement(run, f"service-{n}") for n in range(3)]
     vault, parts.vault = parts.vault, parts.vault if signed else None
-    without = parts.writer(store=False)
-    for claim in claims:
-        without.record(claim)
+    digests = spooled(parts, run, 3)
     parts.vault = vault
-    fresh = Parts(parts.folder, parts.vault, parts.store)
-    process = SPAWN.Process(target=ship_until, args=(fresh, step, 2))
+    process = SPAWN.Process(target=ship_until, args=(fresh(parts), step))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    again = parts.writer().ship()
-    assert again.left == 0
-    assert again.count == (1 if step == "removed" else 2)
-    assert sorted(versions(s3, run)) == sorted(claim.key for claim in claims)
-    for claim in claims:
-        Envelope.from_json(store.get(claim.key)).verify(public_keys)
+    assert parts.writer().ship().left == 0
+    assert logged(store) == digests
+    assert not any((parts.folder / "waiting").iterdir())
+    assert parts.writer().record(statement(run, "next")).index == 3
+
+
+def test_a_rival_that_takes_the_position_of_a_killed_shipper_costs_nothing(
+    parts: Parts, store: ObjectStore, run: Run
+) -> None:
+    digests = spooled(parts, run, 3)
+    process = SPAWN.Process(target=ship_until, args=(fresh(parts), "opened"))
+    process.start()
+    process.join()
+    other = parts.elsewhere(parts.folder.with_name("other"))
+    rival = statement(run, "rival")
+    assert other.writer().record(rival).index == 0
+    other.close()
+    assert parts.writer().ship() == Shipped(3, 0)
+    assert logged(store) == [rival.digest, *digests]
+
+
+def test_what_a_killed_writer_claimed_is_published_by_another_host(
+    parts: Parts, store: ObjectStore, run: Run
+) -> None:
+    digests = spooled(parts, run, 3)
+    process = SPAWN.Process(target=ship_until, args=(fresh(parts), "claimed"))
+    process.start()
+    process.join()
+    other = parts.elsewhere(parts.folder.with_name("other"))
+    after = statement(run, "after")
+    assert other.writer().record(after).index == 3
+    other.close()
+    assert logged(store) == [*digests, after.digest]
+    assert parts.writer().ship() == Shipped(3, 0)
+    assert logged(store) == [*digests, after.digest]
 
 
 def ship_in_process(parts: Parts, result: Any) -> None:
     result.put(parts.writer().ship().count)
 
 
-def test_shippers_at_the_same_time_ship_each_statement_once(parts: Parts, s3: Any, run: Run) -> None:
-    without = parts.writer(store=False)
-    claims = [statement(run, f"service-{n}") for n in range(12)]
-    for claim in claims:
-        without.record(claim)
-    fresh = Parts(parts.folder, parts.vault, parts.store)
+def test_shippers_at_the_same_time_ship_each_statement_once(
+    parts: Parts, store: ObjectStore, run: Run
+) -> None:
+    digests = spooled(parts, run, 12)
     result = SPAWN.Queue()
-    shippers = [SPAWN.Process(target=ship_in_process, args=(fresh, result)) for _ in range(3)]
+    shippers = [SPAWN.Process(target=ship_in_process, args=(fresh(parts), result)) for _ in range(3)]
     for shipper in shippers:
         shipper.start()
     shipped = sum(result.get(timeout=60) for _ in shippers)
@@ -94,27 +139,13 @@ def test_shippers_at_the_same_time_ship_each_statement_once(parts: Parts, s3: An
     result.join_thread()
     assert shipped == 12
     assert Spool(parts.folder).count() == 0
-    assert sorted(versions(s3, run)) == sorted(claim.key for claim in claims)
-
-
-def test_something_else_under_a_statements_key_is_not_taken_for_it(
-    parts: Parts, store: ObjectStore, run: Run
-) -> None:
-    claim = statement(run)
-    store.create(claim.key, b'{"not": "an envelope"}')
-    recorded = parts.writer().record(claim)
-    assert recorded.where == "spool"
-    assert "no statement" in recorded.reason
-    other = statement(run, "service-b")
-    store.create(other.key, Envelope(claim.payload, b"", "k").to_json())
-    with pytest.raises(StoreConflict, match="another statement"):
-        parts.writer()._put(other.key, Envelope(other.payload, b"", "k"), None)
+    assert logged(store) == digests
 
 
 def test_a_changed_file_stops_the_shipping_and_is_named(parts: Parts, run: Run) -> None:
-    without = parts.writer(store=False)
-    without.record(statement(run))
-    path = next(f for f in parts.folder.iterdir() if f.name[0].isdigit())
-    path.write_text(path.read_text().replace("06:00:00", "05:00:00"))
+    parts.writer(store=False).record(statement(run))
+    path = next((parts.folder / "waiting").iterdir())
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "claimed_at": "2026-11-24T05:00:00.000000Z"}))
     with pytest.raises(SpoolTampered, match=path.name):
         parts.writer().ship()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from interlock.clients.evidence import BucketWriter
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.spool import Spool
 from interlock.clients.vault import VaultSettings
+from interlock.evidence.log import layout
 from interlock.evidence.statement import Run, Statement, make_statement
 from tests.clients.real_parts import ACCESS, SECRET, RunningVault
 
@@ -22,7 +24,9 @@ from tests.clients.real_parts import ACCESS, SECRET, RunningVault
 def environment(
     vault: RunningVault,
     vault_settings: VaultSettings,
+    log_vault_settings: VaultSettings,
     store_settings: StoreSettings,
+    bucket: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -30,7 +34,9 @@ def environment(
     secret = {"login": vault_settings.role_id, "password": vault_settings.secret_id}
     found = {"conn_type": "vault", "host": host, "port": int(port), **secret}
     monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_VAULT", json.dumps(found))
-    monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_EVIDENCE", _store(store_settings, "evidence"))
+    own = {"login": log_vault_settings.role_id, "password": log_vault_settings.secret_id}
+    monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_LOG_VAULT", json.dumps({**found, **own}))
+    monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_EVIDENCE", _store(store_settings, bucket))
     monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "spool"))
     monkeypatch.delenv("AIRFLOW__INTERLOCK__TRANSIT_KEY", raising=False)
 
@@ -54,8 +60,10 @@ def test_what_waits_is_shipped_and_counted(
     waiting = [_waits(tmp_path / "spool") for _ in range(2)]
     assert cli.main(["ship"]) == 0
     assert "shipped 2 of the statements" in capsys.readouterr().out
-    for statement in waiting:
-        assert store.get(statement.key)
+    entries = b"".join(store.get(key) for key in store.keys(layout.seq_prefix(datetime.now(UTC).year)))
+    said = [json.loads(line) for line in entries.splitlines()]
+    payloads = [base64.b64decode(one["payload"]) for one in said if "payload" in one]
+    assert all(any(statement.run.run_id.encode() in text for text in payloads) for statement in waiting)
     assert cli.main(["ship"]) == 0
     assert "shipped 0 of the statements" in capsys.readouterr().out
 
@@ -78,7 +86,7 @@ def test_a_file_that_was_changed_stops_the_shipping_with_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _waits(tmp_path / "spool")
-    (file,) = (tmp_path / "spool").glob("[0-9]*.json")
+    (file,) = (tmp_path / "spool" / "waiting").iterdir()
     file.write_text("{}")
     assert cli.main(["ship"]) == 1
     assert file.name in capsys.readouterr().err

@@ -34,7 +34,7 @@ def test_several_are_signed_by_one_request_each_for_itself_and_in_order(
     signatures = vault_client.sign_all(KEY, data)
     public = Ed25519PublicKey.from_public_bytes(vault_client.public_key(KEY)[0].raw)
     for one, signature in zip(data, signatures, strict=True):
-        public.verify(signature, one)
+        public.verify(signature.raw, one)
     assert requests == [f"/v1/transit/sign/{KEY}"]
 
 

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from interlock import cli, metrics
 from interlock.project import environments_file, train_files
-from interlock.settings import SECTION, Settings
+from interlock.settings import LOG_VAULT, SECTION, Settings
 from interlock.trains.files import EnvironmentEntry, TrainFile
 from interlock.trains.model import load_environments, load_train
 
@@ -71,8 +71,8 @@ def test_each_environment_variable_is_documented() -> None:
 
 
 def _connections() -> set[str]:
-    """The connections that the environments and the hooks' defaults name."""
-    found = {
+    """The connections that the environments, the settings and the hooks' defaults name."""
+    found = {LOG_VAULT} | {
         name
         for environment in load_environments(environments_file()).values()
         for name in (environment.kubernetes, environment.vault, environment.store)
@@ -87,7 +87,7 @@ def _connections() -> set[str]:
 
 def test_each_connection_is_documented_with_the_type_that_its_hook_has() -> None:
     _same("connections", "Connections", set(named("Connections")), _connections())
-    types = {hook.default_conn_name: hook.conn_type for hook in _hooks()}
+    types = {hook.default_conn_name: hook.conn_type for hook in _hooks()} | {LOG_VAULT: "vault"}
     assert dict(zip(named("Connections"), named("Connections", 1), strict=True)) == types
 
 

@@ -81,11 +81,6 @@ def test_evidence_is_named_by_digest_and_cut_down_too() -> None:
     assert made.dropped == 2
 
 
-def test_it_is_kept_under_its_run_and_digest() -> None:
-    run_hash = hashlib.sha256(b"promotion_train__payments/manual__1").hexdigest()[:12]
-    assert make().key == f"statements/{run_hash}/{make().digest}.json"
-
-
 def test_a_statement_that_is_too_large_says_what_to_do() -> None:
     with pytest.raises(StatementError, match="give the bulk of it as evidence"):
         make(reason="word " * (MAX_BYTES // 5))

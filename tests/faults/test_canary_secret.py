@@ -164,8 +164,9 @@ def _objects(sandbox: RunningSandbox, value: str) -> list[str]:
     """The objects of the evidence bucket that hold the value; a statement is base64 in its envelope."""
     found = []
     for key, content in EvidenceBucket(sandbox.env).objects():
-        if key.startswith("statements/"):
-            content += base64.b64decode(json.loads(content)["payload"])
+        if "/seq/" in key:
+            payloads = [json.loads(entry)["payload"] for entry in content.splitlines()[1:]]
+            content += b"".join(map(base64.b64decode, payloads))
         if _holds(content, value):
             found.append(key)
     return found

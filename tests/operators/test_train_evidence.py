@@ -76,7 +76,7 @@ def run_of(plan: Plan) -> Run:
 
 def statements(spool: Path) -> list[tuple[str, dict[str, Any]]]:
     """What waits: each statement's type and what it says."""
-    found = [json.loads(waiting.payload) for _, waiting in Spool(spool).waiting()]
+    found = [json.loads(waiting.payload) for waiting in Spool(spool).statements()]
     return [(said["predicateType"].split("/")[-2], said["predicate"]) for said in found]
 
 
@@ -98,7 +98,11 @@ def test_a_mistake_of_the_evidence_side_is_logged_and_the_train_goes_on(
     tell(context_of(ti), run, Said("rollback", {"service": "a"}), log=log)
     tell_end(context_of(ti), run, planned(), NOTHING_FAILED, log=log)
 
-    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    errors = [
+        record.getMessage()
+        for record in caplog.records
+        if (record.name, record.levelname) == ("task", "ERROR")
+    ]
     assert [error.partition(":")[0] for error in errors] == [
         "this step is without evidence",
         "this step is without evidence",
@@ -125,15 +129,14 @@ def test_a_wrong_setting_of_the_watchdog_keeps_no_train_from_its_evidence(
 
 
 def test_what_a_connection_lacks_makes_statements_wait(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spool: Path
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, spool: Path
 ) -> None:
     found = Connection(conn_id="store", conn_type="aws")
     monkeypatch.setattr(BaseHook, "get_connection", staticmethod(lambda conn_id: found))
     tell(context_of(Ti()), run_of(planned()), Said("rollback", {"service": "a"}), log=log)
     assert [kind for kind, _ in statements(spool)] == ["rollback"]
-    logged = capsys.readouterr().out
-    assert "it names no host" in logged
-    assert "bucket_name" in logged
+    assert "it names no host" in caplog.text
+    assert "bucket_name" in caplog.text
 
 
 LOOKED = {"at": "2026-03-01T12:00:00+00:00", "try_number": 2}

@@ -1,48 +1,49 @@
-"""Record what a run claims: signed by Vault and locked in the store, or in the spool until that can be had.
+"""Record what a run claims: signed and in the log under a signed head, or in the spool until that can be.
 
-`EvidenceWriter` is the one way in. `record` never waits longer than the clients' time limits, and never
-needs the store or Vault: a statement that can't be signed or kept there waits in the spool, on the disk.
-`ship` carries what waits to the store, in order; a statement that was made while Vault could not sign is
-signed then, inside a `late` attestation that names both times.
-
-Shipping is idempotent: objects are created only if absent and are named by the statement's digest, so a
-shipper that was killed, or one that never got its answer, is simply repeated. "Already there" counts as
-success only after the object was read back and found to stand for the same statement.
+`EvidenceWriter` is the one way in. `record` writes the statement to the spool, and then waits for the log:
+one of the processes that wait is the leader and takes what all of them have into the log by one claim. It
+never waits longer than it is told to, and needs neither the store nor Vault: what can't be signed or claimed
+stays in the spool, on the disk. `ship` carries what waits to the log, in the spool's order; a statement
+that was made while Vault could not sign is signed then, inside a `late` attestation that names both times.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal, Protocol
 
-from interlock.clients.object_store import ObjectStore, StoreConflict, StoreError
+from interlock.clients.log import EvidenceLog
+from interlock.clients.object_store import StoreError, StoreUnavailable
+from interlock.clients.signing import StatementSigner
 from interlock.clients.spool import Spool, SpoolError
-from interlock.clients.vault import VaultClient, VaultError
-from interlock.evidence.envelope import Envelope, EnvelopeError, pae
+from interlock.clients.spool_callers import Caller
+from interlock.clients.vault import VaultError
+from interlock.evidence.envelope import Envelope, EnvelopeError
+from interlock.evidence.log.strict import LogFormatError
 from interlock.evidence.redaction import rfc3339
 from interlock.evidence.statement import (
     Run,
     Statement,
     StatementError,
-    attest_late,
     claimed_payload,
-    evidence_key,
+    parse_payload,
     sha256,
-    statement_key,
-    statement_prefix,
 )
-from interlock.evidence.waiting import Place, Waiting
-from interlock.settings import STATEMENTS_KEY
+from interlock.evidence.waiting import Waiting
 
-DEFAULT_KEY: Final = STATEMENTS_KEY
-AT_ONCE: Final = 8
-"""How many statements of one writer are on their way to the store at a time."""
-SIGNED_AT_ONCE: Final = 100
-"""How many statements one request to Vault signs: at their largest 9 MB, of the 32 MiB that it takes."""
+WAIT_SECONDS: Final = 10.0
+"""For how long a statement waits for the log before it is left to the spool."""
+SHIP_SECONDS: Final = 240.0
+"""For how long one call of `ship` begins further claims."""
+LOOK_SECONDS: Final = 0.5
+"""How often one who waits looks for itself, should the leader have been killed."""
+TRIES: Final = 3
+"""How many turns of its own a writer takes while the store fails in passing."""
 log = logging.getLogger(__name__)
 
 
@@ -52,14 +53,16 @@ class Recorded:
 
     Attributes:
         digest: its SHA-256.
-        where: "bucket", signed and locked; or "spool", waiting to be shipped.
-        key: its key in the bucket, also while it waits.
-        reason: why it waits; empty in the bucket.
+        where: "log", signed and under a published head; or "spool", waiting to be shipped.
+        index: its place in the log; None in the spool, and where the leader's word was missed.
+        year: the log's year; None as `index`.
+        reason: why it waits; empty in the log.
     """
 
     digest: str
-    where: Literal["bucket", "spool"]
-    key: str
+    where: Literal["log", "spool"]
+    index: int | None = None
+    year: int | None = None
     reason: str = ""
 
 
@@ -68,7 +71,7 @@ class Shipped:
     """What a shipper did.
 
     Attributes:
-        count: statements that are in the store now and were not before this call removed them from the spool.
+        count: statements that this call took into the log.
         left: statements that still wait.
         reason: why any are left; empty when none are.
     """
@@ -80,7 +83,7 @@ class Shipped:
 
 @dataclass(frozen=True)
 class RunStatements:
-    """The statements of one run that the store and the spool have.
+    """The statements of one run that the log and the spool have.
 
     Attributes:
         digests: their SHA-256s, sorted.
@@ -95,204 +98,226 @@ class EvidenceWriter(Protocol):
     """What the rest of Interlock knows of evidence."""
 
     def record(self, statement: Statement) -> Recorded:
-        """Keep a statement; it is in the bucket or on the disk of the spool when this returns."""
+        """Keep a statement; it is in the log or on the disk of the spool when this returns."""
 
     def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
-        """Keep several statements, some at a time."""
+        """Keep several statements."""
 
     def ship(self) -> Shipped:
-        """Carry what waits in the spool to the bucket, oldest first."""
+        """Carry what waits in the spool to the log, oldest first."""
 
-    def of_run(self, run: Run) -> RunStatements:
-        """Return the statements of a run, for its seal."""
+    def of_run(self, run: Run, since: datetime) -> RunStatements:
+        """Return the statements of a run that has begun at this time, for its seal."""
 
 
 class BucketWriter:
-    """An EvidenceWriter with a bucket, a signing key and a spool, of which only the spool is needed."""
+    """An EvidenceWriter with a log in a bucket, a signer and a spool, of which only the spool is needed."""
 
     def __init__(
         self,
         *,
         spool: Spool,
-        vault: VaultClient | None = None,
-        store: ObjectStore | None = None,
-        key: str = DEFAULT_KEY,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        step: Callable[[str], None] = lambda _: None,
+        signer: StatementSigner | None = None,
+        log: EvidenceLog | None = None,
+        missing: str = "there is no store for evidence",
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        """Keep the parts.
+        """Keep the parts, which are closed with the writer.
 
         Args:
             spool: where statements wait.
-            vault: signs; None when there are no credentials, and then all statements wait.
-            store: keeps; None when there is none yet, and then all statements wait.
-            key: name of the transit key.
-            now: the clock of shipping times.
-            step: called with the name of each step that the store acknowledged; tests stop there.
+            signer: signs statements; None when there are no credentials, and then they are signed when
+                shipped.
+            log: keeps them; None where a part of it is not set up, and then all statements wait.
+            missing: which part that is.
+            wait_seconds: for how long a statement waits for the log; 0: not at all, it is left to a shipper.
         """
         self._spool = spool
-        self._vault = vault
-        self._store = store
-        self._key = key
-        self._now = now
-        self._step = step
+        self._signer = signer
+        self._log = log
+        self._missing = missing
+        self._wait = wait_seconds
 
     def close(self) -> None:
         """Close the connections to Vault and the store."""
-        for part in (self._vault, self._store):
+        for part in (self._signer, self._log):
             if part is not None:
                 part.close()
 
     def record(self, statement: Statement) -> Recorded:
-        """Keep a statement: signed and locked in the bucket, else in the spool.
+        """Keep a statement: in the log, else in the spool.
 
         Raises:
-            SpoolError: it could be kept in neither; the caller decides whether anything waits for that.
+            SpoolError: it could not be kept; the caller decides whether anything waits for that.
         """
-        return self._keep(statement, self._signed([statement])[0])
+        return self.record_all([statement])[0]
 
     def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
-        """Keep several statements, a few at a time; where the first has to wait, the others do as well.
+        """Keep several statements, in their order.
 
         Raises:
-            SpoolError: one could be kept in neither.
+            SpoolError: they could not be kept.
         """
         if not statements:
             return []
-        # The first logs in and finds out who is away, so that not each of hundreds waits for an answer.
-        signature = self._signed(statements[:1])[0]
-        first, rest = self._keep(statements[0], signature), statements[1:]
-        away = _MissingPartError(first.reason) if first.where == "spool" else None
-        signed = self._signed(rest) if isinstance(signature, bytes) else [signature] * len(rest)
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return [first, *pool.map(lambda one, by: self._keep(one, by, away), rest, signed)]
+        for statement in statements:
+            for redaction in statement.redactions:
+                log.warning(
+                    "a value at %s looks like a secret (%s) and was withheld", redaction.path, redaction.rule
+                )
+        envelopes, unsigned = self._signed([statement.payload for statement in statements])
+        waiting = [
+            Waiting(
+                statement.run.hash,
+                statement.payload,
+                None if envelope is None else envelope.signature,
+                "" if envelope is None else envelope.key_id,
+                statement.evidence,
+                rfc3339(statement.at),
+            )
+            for statement, envelope in zip(statements, envelopes, strict=True)
+        ]
+        with self._spool.caller() as caller:
+            names = self._spool.append(waiting, caller.token)
+            reason, places = self._committed(names, caller, unsigned)
+        found = []
+        for statement, name in zip(statements, names, strict=True):
+            if name in places:
+                year, index = places[name]
+                found.append(Recorded(statement.digest, "log", index, year))
+            else:
+                log.warning("statement %s waits in the spool: %s", statement.digest, reason)
+                found.append(Recorded(statement.digest, "spool", reason=reason))
+        return found
 
-    def ship(self) -> Shipped:
-        """Carry what waits to the bucket, oldest first; stop at the first that can't be.
+    def _signed(self, payloads: Sequence[bytes]) -> tuple[Sequence[Envelope | None], str]:
+        """The signed form of each, or none at all and the reason."""
+        if self._signer is None:
+            return [None] * len(payloads), "there are no credentials for signing"
+        try:
+            return self._signer.sign(payloads), ""
+        except VaultError as error:
+            return [None] * len(payloads), str(error)
 
-        Only one process ships at a time; another one returns at once and says so.
+    def _committed(
+        self, names: Sequence[str], caller: Caller, unsigned: str
+    ) -> tuple[str, dict[str, tuple[int | None, int | None]]]:
+        """Wait until these files are in the log; why some are not, and the place of each that is."""
+        places: dict[str, tuple[int | None, int | None]] = {}
+        # What can't be signed now can't be claimed either; a shipper will find out when it can.
+        reason = unsigned or (self._missing if self._log is None else "")
+        if reason or self._wait <= 0:
+            self._chain()
+            return reason or "it is left to the shipper", places
+        until, tries = time.monotonic() + self._wait, 0
+        while time.monotonic() < until:
+            try:
+                with self._spool.lead() as leader:
+                    if leader is not None:
+                        assert self._log is not None
+                        leader.overhear(names, places)
+                        try:
+                            self._log.turn(leader, until=until, batches=1)
+                        except (StoreError, VaultError, SpoolError) as error:
+                            reason, tries = str(error), tries + 1
+                            if not isinstance(error, StoreUnavailable) or tries == TRIES:
+                                leader.save_what_can()
+                                leader.failed(reason)
+                                break
+            except SpoolError as error:
+                reason = str(error)
+                break
+            if len(places) == len(names):
+                break
+            heard = caller.hear(min(LOOK_SECONDS, max(until - time.monotonic(), 0)))
+            for name, index in (heard.get("places") or {}).items():
+                places[name] = (int(heard["year"]), int(index))
+            if heard.get("failed"):
+                reason = str(heard["failed"])
+                break
+            if not heard and len(self._spool.waits(names)) < len(names):
+                self._look(names, places)
+            if len(places) == len(names):
+                break
+        self._look(names, places)
+        return reason or f"it was not in the log after {self._wait:g} s", places
+
+    def _look(self, names: Sequence[str], places: dict[str, tuple[int | None, int | None]]) -> None:
+        """Count what is no longer waiting as in the log: only a leader removes it, and only then."""
+        still = set(self._spool.waits(names))
+        for name in names:
+            if name not in still:
+                places.setdefault(name, (None, None))
+
+    def _chain(self) -> None:
+        """Give what waits its place in the chain, if nobody else is about to."""
+        with suppress(SpoolError), self._spool.lead() as leader:
+            if leader is not None:
+                leader.gather()
+                leader.save()
+
+    def ship(self, seconds: float = SHIP_SECONDS) -> Shipped:
+        """Carry what waits to the log, oldest first; stop at the first that can't be.
+
+        Several shippers take turns: one that is killed is followed by the next. Only who waited for another
+        and found nothing left has shipped none.
 
         Raises:
             SpoolTampered: a waiting file isn't the one that was written; those before it were shipped.
             SpoolError: the spool can't be used.
         """
-        count = 0
-        with self._spool.shipping() as mine:
-            if not mine:
-                return Shipped(0, self._spool.count(), "another process is shipping")
+        if self._log is None:
+            self._chain()
+            left = self._spool.count()
+            return Shipped(0, left, self._missing if left else "")
+        until = time.monotonic() + seconds
+        with self._spool.lead(wait=True) as leader:
+            assert leader is not None
+            before = leader.shipped
             try:
-                for place, waiting in self._spool.waiting():
-                    self._ship_one(place, waiting)
-                    count += 1
-            except (VaultError, StoreError, _MissingPartError) as error:
-                log.warning("shipping stopped after %d statements: %s", count, error)
-                return Shipped(count, self._spool.count(), str(error))
+                self._log.turn(leader, until=until)
+                reason = "recorded while shipping"
+            except (StoreError, VaultError) as error:
+                reason = str(error)
+                log.warning("shipping stopped: %s", error)
+                leader.save_what_can()
+            count = leader.shipped - before
         left = self._spool.count()
-        return Shipped(count, left, "recorded while shipping" if left else "")
+        return Shipped(count, left, reason if left else "")
 
-    def of_run(self, run: Run) -> RunStatements:
-        """Return the digests of a run's statements in the bucket and in the spool."""
+    def of_run(self, run: Run, since: datetime) -> RunStatements:
+        """Return the digests of a run's statements in the log and in the spool.
+
+        Args:
+            run: the run.
+            since: when it began; what the log has of the time before is not looked at.
+        """
         found: set[str] = set()
         reasons: list[str] = []
         # The spool first: what is shipped between the two looks is then seen twice, not missed.
         try:
-            found.update(w.digest for _, w in self._spool.waiting() if w.run_hash == run.hash)
+            found.update(w.digest for w in self._spool.statements() if w.run_hash == run.hash)
         except SpoolError as error:
             reasons.append(f"the spool could not be read: {error}")
-        prefix = statement_prefix(run.hash)
-        try:
-            keys = self._some_store().keys(prefix)
-            found.update(key.removeprefix(prefix).removesuffix(".json") for key in keys)
-        except (StoreError, _MissingPartError) as error:
-            reasons.append(f"the store could not be listed: {error}")
+        if self._log is None:
+            reasons.append(f"the log could not be read: {self._missing}")
+        else:
+            try:
+                for claim in self._log.log.since(since):
+                    found.update(digest for digest in _of_run(claim.entries, run.hash))
+            except (StoreError, LogFormatError) as error:
+                reasons.append(f"the log could not be read: {error}")
         return RunStatements(tuple(sorted(found)), "; ".join(reasons))
 
-    def _signed(self, statements: Sequence[Statement]) -> list[bytes | Exception]:
-        """Each statement's signature, or why it has none."""
-        found: list[bytes | Exception] = []
-        for begin in range(0, len(statements), SIGNED_AT_ONCE):
-            some = statements[begin : begin + SIGNED_AT_ONCE]
-            try:
-                found += self._sign(*(statement.payload for statement in some))
-            except (VaultError, _MissingPartError) as error:
-                found += [error] * len(some)
-        return found
 
-    def _keep(
-        self, statement: Statement, signature: bytes | Exception, store_away: _MissingPartError | None = None
-    ) -> Recorded:
-        """Keep a statement in the bucket, or where it isn't signed or the store is away, in the spool."""
-        for redaction in statement.redactions:
-            log.warning(
-                "a value at %s looks like a secret (%s) and was withheld", redaction.path, redaction.rule
-            )
-        if isinstance(signature, Exception):
-            return self._spooled(statement, None, signature)
+def _of_run(entries: Sequence[bytes], run_hash: str) -> Iterator[str]:
+    """The digests of a run's statements among entries."""
+    for entry in entries:
         try:
-            if store_away:
-                raise store_away
-            self._put(statement.key, Envelope(statement.payload, signature, self._key), statement.evidence)
-        except (StoreError, _MissingPartError) as error:
-            return self._spooled(statement, signature, error)
-        return Recorded(statement.digest, "bucket", statement.key)
-
-    def _spooled(self, statement: Statement, signature: bytes | None, error: Exception) -> Recorded:
-        log.warning("statement %s goes to the spool: %s", statement.digest, error)
-        at, key = rfc3339(statement.at), "" if signature is None else self._key
-        self._spool.append(
-            Waiting(statement.run.hash, statement.payload, signature, key, statement.evidence, at)
-        )
-        return Recorded(statement.digest, "spool", statement.key, str(error))
-
-    def _ship_one(self, place: Place, waiting: Waiting) -> None:
-        self._some_store()
-        if waiting.signature is not None:
-            envelope = Envelope(waiting.payload, waiting.signature, waiting.key_id)
-        else:
-            late = attest_late(
-                waiting.payload,
-                run_hash=waiting.run_hash,
-                claimed_at=waiting.claimed_at,
-                shipped_at=self._now(),
-                sequence=place.sequence,
-                previous=place.previous,
-            )
-            envelope = Envelope(late, self._sign(late)[0], self._key)
-        self._put(statement_key(waiting.run_hash, waiting.digest), envelope, waiting.evidence)
-        self._spool.remove(place)
-        self._step("removed")
-
-    def _sign(self, *payloads: bytes) -> list[bytes]:
-        if self._vault is None:
-            raise _MissingPartError("there are no credentials for signing")
-        return self._vault.sign_all(self._key, [pae(payload) for payload in payloads])
-
-    def _some_store(self) -> ObjectStore:
-        if self._store is None:
-            raise _MissingPartError("there is no store for evidence")
-        return self._store
-
-    def _put(self, key: str, envelope: Envelope, evidence: bytes | None) -> None:
-        """Put the evidence, then the statement that names it, so that no statement names a missing blob."""
-        store = self._some_store()
-        if evidence is not None:
-            where = evidence_key(sha256(evidence))
-            if not store.create(where, evidence) and store.get(where) != evidence:
-                raise StoreConflict(f"bucket {store.bucket}: {where} is something else than its name says")
-            self._step("evidence kept")
-        if not store.create(key, envelope.to_json()):
-            self._check_same(store, key, envelope)
-        self._step("statement kept")
-
-    def _check_same(self, store: ObjectStore, key: str, envelope: Envelope) -> None:
-        wanted = claimed_payload(envelope.payload)
-        try:
-            found = claimed_payload(Envelope.from_json(store.get(key)).payload)
-        except (EnvelopeError, StatementError) as error:
-            raise StoreConflict(f"bucket {store.bucket}: {key} is no statement: {error}") from error
-        if found != wanted:
-            raise StoreConflict(f"bucket {store.bucket}: {key} holds another statement")
-
-
-class _MissingPartError(Exception):
-    """There is no signer or no store."""
+            payload = claimed_payload(Envelope.from_json(entry).payload)
+            predicate = parse_payload(payload).get("predicate")
+        except (EnvelopeError, StatementError):
+            continue
+        run = predicate.get("run") if isinstance(predicate, dict) else None
+        if isinstance(run, dict) and run.get("hash") == run_hash:
+            yield sha256(payload)

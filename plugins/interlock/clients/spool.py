@@ -1,68 +1,50 @@
-"""Statements that wait for the store: a folder, one file each, chained by hash.
+"""Statements that wait for the log: a folder that many processes write to at once, and one of them empties.
 
-An append is on the disk when it returns (file and folder are fsynced). Each file names the SHA-256 of the
-file before it, also of one that has been shipped since, so that a file that is changed, added or taken out
-of the middle is noticed by `waiting`. The files wait in their order, and only the oldest can be removed.
+`append` needs no lock: a statement is a file of its own, on the disk when it returns. Whoever holds the
+leader's lock (`lead`) gives what waits its places in a chain of hashes, takes it to the log a batch at a
+time, and removes it. The lock is a flock and ends with its process. With several workers the folder is a
+volume that all of them mount, on a file system where flock holds.
 
-Two locks: `append.lock` for the moment of an append or a removal, `ship.lock` for whoever carries statements
-to the store, so that a slow store never holds up a writer. Both are flocks and end with their process. With
-several workers, the folder is a volume that all of them mount, on a file system where flock holds.
-
-What it can't show: that the newest files were taken out together with the state file. A statement is
-tamper-evident to an outsider only from shipping on.
-
-Errors:
-
-    SpoolError
-      SpoolFull            the limit is reached, or the disk is full
-      SpoolTampered        a file isn't the one that was written, or is gone
+A file that was changed, or taken away, after it was chained is noticed, and nothing goes past it. What this
+can't show: that a file was taken out before it had a place, or the newest ones together with their lines of
+the journal. A statement is tamper-evident to an outsider only from shipping on.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
-import json
 import logging
-import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from interlock.evidence.redaction import Json
-from interlock.evidence.statement import canonical, sha256
-from interlock.evidence.waiting import ORIGIN, Place, Waiting, WaitingError, decode, encode, file_name
+from interlock.clients.spool_callers import Caller, Callers
+from interlock.clients.spool_errors import SpoolError, SpoolFull, SpoolTampered, on_disk
+from interlock.clients.spool_folder import SpoolFolder, caller_of, replace_file, sync_folder
+from interlock.clients.spool_journal import Entry, Journal, Opened, Seen, first_missing
+from interlock.evidence.statement import sha256
+from interlock.evidence.waiting import Waiting, WaitingError, decode, encode
 
-FORMAT: Final = 1
+__all__ = ["Entry", "Leader", "Opened", "Seen", "Spool", "SpoolError", "SpoolFull", "SpoolTampered", "Taken"]
+
 LIMIT_BYTES: Final = 256 * 1024 * 1024
 WARN_RATIO: Final = 0.8
+_ROOM_SECONDS: Final = 1.0
+"""For how long a look at what waits is good enough."""
+_NOBODY: Final = "0" * 8
 
-_STATE: Final = "state.json"
 log = logging.getLogger(__name__)
 
 
-class SpoolError(Exception):
-    """The spool can't be used; the message says what to do."""
-
-
-class SpoolFull(SpoolError):
-    """There is no room: ship what waits, or raise the limit."""
-
-
-class SpoolTampered(SpoolError):
-    """A file isn't the one that was written, or is gone."""
-
-
 @dataclass(frozen=True)
-class _State:
-    """The chain's last file (head) and the last one that was removed (shipped): number and hash."""
+class Taken:
+    """A statement with its place in the chain."""
 
-    head: int
-    head_hash: str
-    shipped: int
-    shipped_hash: str
+    entry: Entry
+    waiting: Waiting
 
 
 class Spool:
@@ -78,77 +60,103 @@ class Spool:
             limit_bytes: how much may wait; a warning is logged from WARN_RATIO of it on.
             step: called with the name of each step that reached the disk; tests stop there.
         """
-        self._folder = folder
+        self._files = SpoolFolder(folder)
         self._limit = limit_bytes
         self._step = step
+        self._journal = Journal(self._files.journal)
+        self._used, self._looked = 0, float("-inf")
 
-    def append(self, waiting: Waiting) -> Place:
-        """Write a statement to the disk; return its place.
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._files.root
+
+    def caller(self) -> Caller:
+        """One who waits for its statements; its token goes to `append`."""
+        self._prepare()
+        return Caller(self._files.callers)
+
+    def append(self, waiting: Sequence[Waiting], caller: str = _NOBODY) -> list[str]:
+        """Write statements to the disk; return the names of their files.
 
         Raises:
-            SpoolFull: there is no room for it.
+            SpoolFull: there is no room for them.
             SpoolError: the folder can't be written.
         """
-        with self._disk(), self._locked("append.lock"):
-            state = self._settled()
-            sequence = state.head + 1
-            content = encode(waiting, sequence, state.head_hash)
-            self._check_room(len(content))
-            place = Place(sequence, state.head_hash, sha256(content))
-            self._write(place.name, content)
-            self._step("appended")
-            self._save(_State(sequence, place.hash, state.shipped, state.shipped_hash))
-            return place
+        contents = [encode(one) for one in waiting]
+        self._prepare()
+        with on_disk(self.folder):
+            self._check_room(sum(map(len, contents)))
+            names = self._files.write(caller, contents)
+        self._step("appended")
+        return names
 
-    def waiting(self) -> Iterator[tuple[Place, Waiting]]:
-        """Yield what waits, oldest first, each checked against the chain as it comes.
+    def waits(self, names: Sequence[str]) -> list[str]:
+        """Which of these files still wait."""
+        return [name for name in names if (self._files.waiting / name).exists()]
+
+    @contextmanager
+    def lead(self, *, wait: bool = False) -> Iterator[Leader | None]:
+        """Hold the right to chain, ship and remove; gives None where another process has it.
 
         Raises:
-            SpoolTampered: the next file isn't the one that was written; what came before it was good.
+            SpoolTampered: the journal isn't what was written.
+            SpoolError: the folder can't be used.
         """
-        with self._disk(), self._locked("append.lock"):
-            state = self._settled()
-            names = dict(self._files())
-        previous = state.shipped_hash
-        for sequence in range(state.shipped + 1, state.head + 1):
-            name = names.get(sequence)
-            if name is None:
-                raise SpoolTampered(
-                    f"{self._folder}: file {sequence:020d}.json is gone before it was shipped"
-                )
-            with self._disk():
-                place, waiting = _decoded(self._folder / name)
-            if place.sequence != sequence or place.previous != previous:
-                raise SpoolTampered(f"{self._folder / name}: it doesn't follow the file before it")
-            if sequence == state.head and place.hash != state.head_hash:
-                raise SpoolTampered(f"{self._folder / name}: it isn't the file that was written")
-            previous = place.hash
-            yield place, waiting
-
-    def remove(self, place: Place) -> None:
-        """Remove the oldest file, which has been shipped."""
-        with self._disk(), self._locked("append.lock"):
-            state = self._settled()
-            if place.sequence <= state.shipped:
+        self._prepare()
+        with self._files.locked(wait=wait) as mine:
+            if not mine:
+                yield None
                 return
-            if place.sequence != state.shipped + 1:
-                raise SpoolError(f"{self._folder}: {place.name} is not the oldest file")
-            self._save(_State(state.head, state.head_hash, place.sequence, place.hash))
-            self._step("removal recorded")
-            (self._folder / place.name).unlink(missing_ok=True)
-            self._sync_folder()
-
-    @contextlib.contextmanager
-    def shipping(self) -> Iterator[bool]:
-        """Hold the right to ship; yields False at once when another process has it."""
-        with contextlib.ExitStack() as stack:
+            with on_disk(self.folder):
+                if not self._journal.read():
+                    raise SpoolTampered(f"{self._files.journal} is gone")
+            leader = Leader(self._files, self._journal, self._step)
             try:
-                with self._disk():
-                    stack.enter_context(self._locked("ship.lock", wait=False))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+                yield leader
+            finally:
+                leader.close()
+        leader.wake()
+
+    def statements(self) -> list[Waiting]:
+        """What waits, oldest first; without a lock, so what is shipped meanwhile may be among it or not.
+
+        Raises:
+            SpoolTampered: a file isn't a statement, or one that has a place is gone.
+        """
+        journal = Journal(self._files.journal)
+        with on_disk(self.folder):
+            names = self._files.names()
+            if not journal.read() and names:
+                raise SpoolTampered(f"{self._files.journal} is gone")
+            for entry in journal.waiting.values():
+                if (self._files.waiting / entry.name).exists():
+                    continue
+                latest = Journal(self._files.journal)
+                latest.read()
+                if entry.sequence in latest.waiting and latest.opened is None:
+                    raise SpoolTampered(f"{self._files.waiting / entry.name} is gone before it was shipped")
+            found = []
+            for name in names:
+                with suppress(FileNotFoundError):
+                    found.append(_decoded(self._files.waiting / name, self._files.read(name)))
+        return found
+
+    def count(self) -> int:
+        """Return how many statements wait."""
+        with on_disk(self.folder):
+            return len(self._files.names())
+
+    def since(self) -> datetime | None:
+        """Return when the oldest statement that waits was written; None when none does."""
+        with on_disk(self.folder):
+            oldest = next(iter(self._files.names()), None)
+        return None if oldest is None else datetime.fromtimestamp(int(oldest[:20]) / 1e9, UTC)
+
+    def used_bytes(self) -> int:
+        """Return how many bytes wait."""
+        with on_disk(self.folder):
+            return self._files.used_bytes()
 
     def probe(self) -> None:
         """Check that the folder can be locked, written and synced; it is made if it isn't there.
@@ -156,118 +164,196 @@ class Spool:
         Raises:
             SpoolError: it can't.
         """
-        with self._disk(), self._locked("append.lock"):
-            with contextlib.suppress(BlockingIOError), self._locked("append.lock", wait=False):
-                raise SpoolError(f"{self._folder}: its file system doesn't hold a lock (flock)")
-            self._write("probe", b"interlock doctor")
-            (self._folder / "probe").unlink()
+        self._prepare()
+        self._files.probe()
 
-    def count(self) -> int:
-        """Return how many statements wait."""
-        with self._disk(), self._locked("append.lock"):
-            state = self._settled()
-        return state.head - state.shipped
-
-    def used_bytes(self) -> int:
-        """Return how many bytes wait."""
-        with self._disk():
-            return sum((self._folder / name).stat().st_size for _, name in self._files())
+    def _prepare(self) -> None:
+        """Make the folder with its journal; what waits without one isn't ours."""
+        if self._files.journal.exists():
+            return
+        with self._files.locked(wait=True), on_disk(self.folder):
+            if self._files.journal.exists():
+                return
+            if self._files.names():
+                raise SpoolTampered(f"{self._files.journal} is gone, and statements wait")
+            self._journal.create()
 
     def _check_room(self, size: int) -> None:
-        used = sum((self._folder / name).stat().st_size for _, name in self._files()) + size
+        now = time.monotonic()
+        if now - self._looked > _ROOM_SECONDS or self._used + size >= WARN_RATIO * self._limit:
+            self._used, self._looked = self._files.used_bytes(), now
+        used = self._used + size
         if used > self._limit:
             raise SpoolFull(
-                f"{self._folder}: {used} bytes would wait, {self._limit} may: bring the store back and ship, "
+                f"{self.folder}: {used} bytes would wait, {self._limit} may: bring the store back and ship, "
                 f"or raise the limit"
             )
         if used >= WARN_RATIO * self._limit:
             log.warning(
-                "%s: %d of %d bytes wait; ship them before it is full", self._folder, used, self._limit
+                "%s: %d of %d bytes wait; ship them before it is full", self.folder, used, self._limit
             )
-
-    def _files(self) -> list[tuple[int, str]]:
-        if not self._folder.exists():
-            return []
-        names = [entry.name for entry in os.scandir(self._folder)]
-        numbered = ((int(n[:20]), n) for n in names if n[:20].isdigit())
-        return sorted((sequence, name) for sequence, name in numbered if name == file_name(sequence))
-
-    def _settled(self) -> _State:
-        """Return the state, after finishing what a process that was killed has begun."""
-        state = self._load()
-        for sequence, name in self._files():
-            if sequence <= state.shipped:
-                (self._folder / name).unlink(missing_ok=True)
-            elif sequence == state.head + 1:
-                place, _ = _decoded(self._folder / name)
-                if place.sequence != sequence or place.previous != state.head_hash:
-                    raise SpoolTampered(f"{self._folder / name}: it doesn't follow the file before it")
-                state = _State(sequence, place.hash, state.shipped, state.shipped_hash)
-                self._save(state)
-            elif sequence > state.head:
-                raise SpoolTampered(f"{self._folder / name}: the files before it are unknown here")
-        return state
-
-    def _load(self) -> _State:
-        path = self._folder / _STATE
-        try:
-            content = json.loads(path.read_bytes())
-            if content["format"] != FORMAT:
-                raise SpoolError(f"{path}: format {content['format']}, this version reads {FORMAT}")
-            head, shipped = content["head"], content["shipped"]
-            return _State(head["sequence"], head["hash"], shipped["sequence"], shipped["hash"])
-        except FileNotFoundError:
-            return _State(0, ORIGIN, 0, ORIGIN)
-        except (ValueError, KeyError, TypeError) as error:
-            raise SpoolTampered(f"{path}: not a spool's state: {error!r}") from error
-
-    def _save(self, state: _State) -> None:
-        head: Json = {"sequence": state.head, "hash": state.head_hash}
-        shipped: Json = {"sequence": state.shipped, "hash": state.shipped_hash}
-        self._write(_STATE, canonical({"format": FORMAT, "head": head, "shipped": shipped}))
-
-    def _write(self, name: str, content: bytes) -> None:
-        temporary = self._folder / f".{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.rename(self._folder / name)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _locked(self, name: str, *, wait: bool = True) -> Iterator[None]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        finally:
-            os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _disk(self) -> Iterator[None]:
-        try:
-            yield
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise SpoolFull(f"{self._folder}: the disk is full") from error
-            raise SpoolError(f"{self._folder}: can't be used as a spool: {error}") from error
+        self._used = used
 
 
-def _decoded(path: Path) -> tuple[Place, Waiting]:
+class Leader:
+    """Who holds the leader's lock of a spool."""
+
+    def __init__(self, files: SpoolFolder, journal: Journal, step: Callable[[str], None]) -> None:
+        """Keep the parts; `Spool.lead` makes it."""
+        self._files = files
+        self._journal = journal
+        self._step = step
+        self._callers = Callers(files.callers)
+        self._heard: tuple[set[str], dict[str, tuple[int | None, int | None]]] = (set(), {})
+        self.shipped = 0
+        """How many statements this leader took into the log."""
+
+    def overhear(self, names: Sequence[str], places: dict[str, tuple[int | None, int | None]]) -> None:
+        """Note in `places` the year and index of these files, the leader's own, when they are in the log."""
+        self._heard = (set(names), places)
+
+    @property
+    def opened(self) -> Opened | None:
+        """The open position, where there is one."""
+        return self._journal.opened
+
+    @property
+    def seen(self) -> Seen | None:
+        """The last head that a claim of this spool led to."""
+        return self._journal.seen
+
+    def gather(self) -> int:
+        """Give each new file its place, and remove what was done; return how many wait.
+
+        The places are durable with the next `open` or `save`.
+
+        Raises:
+            SpoolTampered: a file that has a place is gone.
+        """
+        with on_disk(self._files.root):
+            names = self._files.names()
+            there = set(names)
+            if left := there & self._journal.finished:
+                self._files.remove(sorted(left))
+            gone = first_missing(self._journal.waiting.values(), there)
+            if gone is not None:
+                raise SpoolTampered(f"{self._files.waiting / gone.name} is gone before it was shipped")
+            for name in names:
+                if name not in self._journal.names:
+                    self._journal.add(name, sha256(self._files.read(name)))
+        return len(self._journal.waiting)
+
+    def save(self) -> None:
+        """Bring the places to the disk."""
+        with on_disk(self._files.root):
+            self._journal.write(sync=True)
+
+    def save_what_can(self) -> None:
+        """Bring the places to the disk, after something failed: each new file's too, as far as it can be."""
+        with suppress(SpoolError):
+            if self._journal.opened is None:
+                self.gather()
+            self.save()
+
+    def waiting(self) -> Iterator[Taken]:
+        """Yield what waits, in the chain's order, each checked against the chain as it comes.
+
+        Raises:
+            SpoolTampered: the next file isn't the one that was written; what came before it was good.
+        """
+        for entry in list(self._journal.waiting.values()):
+            yield self._taken(entry)
+
+    def between(self, first: int, last: int) -> list[Taken]:
+        """What has these places in the chain; raises as `waiting`."""
+        return [self._taken(self._journal.waiting[n]) for n in range(first, last + 1)]
+
+    def _taken(self, entry: Entry) -> Taken:
+        path = self._files.waiting / entry.name
+        with on_disk(self._files.root):
+            try:
+                content = self._files.read(entry.name)
+            except FileNotFoundError:
+                raise SpoolTampered(f"{path} is gone before it was shipped") from None
+        if sha256(content) != entry.sha256:
+            raise SpoolTampered(f"{path}: it isn't the file that was written")
+        return Taken(entry, _decoded(path, content))
+
+    def open(self, position: Opened) -> None:
+        """Bring the claim that is about to be sent to the disk, with all places given so far."""
+        with on_disk(self._files.root):
+            self._journal.open(position)
+            self._journal.write(sync=True)
+        self._step("opened")
+
+    def done(self, seen: Seen, first: int) -> int:
+        """What the open claim carried is in the log: remove it, and tell who waits for it.
+
+        Args:
+            seen: the head that the claim led to.
+            first: the index of its first entry.
+        """
+        opened = self._journal.opened
+        assert opened is not None
+        entries = [self._journal.waiting[n] for n in range(opened.first, opened.last + 1)]
+        with on_disk(self._files.root):
+            self._journal.done(seen)
+            self._journal.write(sync=False)
+            self._step("done")
+            self._files.remove([entry.name for entry in entries])
+        self._step("removed")
+        places: dict[str, dict[str, int]] = {}
+        for position, entry in enumerate(entries):
+            places.setdefault(caller_of(entry.name), {})[entry.name] = first + position
+        self.shipped += len(entries)
+        own, heard = self._heard
+        for caller, found in places.items():
+            heard.update({name: (seen.year, index) for name, index in found.items() if name in own})
+            if caller != _NOBODY:
+                self._callers.tell(caller, {"year": seen.year, "places": found})
+        return len(entries)
+
+    def failed(self, reason: str) -> None:
+        """Tell all who wait why nothing goes to the log now."""
+        self._callers.tell_all({"failed": reason})
+
+    def edge(self) -> bytes | None:
+        """The log's right edge as the last leader left it."""
+        with on_disk(self._files.root):
+            try:
+                return self._files.edge.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def keep_edge(self, content: bytes | None) -> None:
+        """Leave the log's right edge to the next leader; a cache, so without bringing it to the disk."""
+        with on_disk(self._files.root):
+            if content is None:
+                self._files.edge.unlink(missing_ok=True)
+            else:
+                replace_file(self._files.edge, content, sync=False)
+
+    def close(self) -> None:
+        """End: begin the journal anew where it has grown and nothing waits in it."""
+        if not self._journal.ripe:
+            return
+        with on_disk(self._files.root):
+            if not set(self._files.names()) & self._journal.finished:
+                # What was removed must not come back once the journal has forgotten it.
+                sync_folder(self._files.waiting)
+                self._journal.compact()
+                self._callers.clear()
+
+    def wake(self) -> None:
+        """After the lock is free: wake one who waits for a statement that came meanwhile."""
+        for name in self._files.names():
+            if caller_of(name) != _NOBODY and self._callers.tell(caller_of(name), {"lead": True}):
+                break
+        self._callers.close()
+
+
+def _decoded(path: Path, content: bytes) -> Waiting:
     try:
-        return decode(path.read_bytes())
+        return decode(content)
     except WaitingError as error:
         raise SpoolTampered(f"{path}: {error}") from error

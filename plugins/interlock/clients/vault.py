@@ -120,7 +120,16 @@ class Health:
 
 @dataclass(frozen=True)
 class PublicKey:
-    """One version of a transit key: its number and its 32 bytes."""
+    """One version of a transit key: its number, its 32 bytes, and when it was made."""
+
+    version: int
+    raw: bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature of 64 bytes, and the version of the transit key that made it."""
 
     version: int
     raw: bytes
@@ -179,10 +188,15 @@ class VaultClient:
 
     def sign(self, key: str, data: bytes) -> bytes:
         """Return the 64-byte ed25519 signature of `data` by the newest version of a transit key."""
-        return self.sign_all(key, [data])[0]
+        return self.sign_all(key, [data])[0].raw
 
-    def sign_all(self, key: str, data: Sequence[bytes]) -> list[bytes]:
+    def sign_all(self, key: str, data: Sequence[bytes], *, version: int | None = None) -> list[Signature]:
         """Return the signature of each of `data`, by one request.
+
+        Args:
+            key: the transit key's name.
+            data: what is signed.
+            version: the key's version; the newest when None.
 
         Raises:
             VaultError: one could not be signed, and so none was.
@@ -191,12 +205,14 @@ class VaultClient:
 
         def ask() -> Any:
             mount = self._settings.transit_mount
-            return self._hvac.secrets.transit.sign_data(key, batch_input=batch, mount_point=mount)
+            return self._hvac.secrets.transit.sign_data(
+                key, batch_input=batch, mount_point=mount, key_version=version
+            )
 
         results = self._asked(ask, f"signing with transit key {key}")["data"]["batch_results"]
         if errors := [one["error"] for one in results if one.get("error")]:
             raise VaultRefused(f"{self._settings.address}: signing with transit key {key}: {errors[0]}")
-        return [base64.b64decode(str(one["signature"]).rsplit(":", 1)[-1]) for one in results]
+        return [_signature(str(one["signature"])) for one in results]
 
     def public_key(self, key: str) -> tuple[PublicKey, ...]:
         """Return the public keys of all versions of a transit key, newest first."""
@@ -205,7 +221,10 @@ class VaultClient:
             return self._hvac.secrets.transit.read_key(key, mount_point=self._settings.transit_mount)
 
         versions = self._asked(ask, f"reading transit key {key}")["data"]["keys"]
-        found = [PublicKey(int(n), base64.b64decode(v["public_key"])) for n, v in versions.items()]
+        found = [
+            PublicKey(int(n), base64.b64decode(v["public_key"]), _time(str(v["creation_time"])))
+            for n, v in versions.items()
+        ]
         return tuple(sorted(found, key=lambda k: -k.version))
 
     def capabilities(self, path: str) -> frozenset[str]:
@@ -293,6 +312,12 @@ class VaultClient:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _signature(text: str) -> Signature:
+    """Read Vault's form, `vault:v3:` and Base 64."""
+    _, version, encoded = text.split(":")
+    return Signature(int(version.removeprefix("v")), base64.b64decode(encoded))
 
 
 def _time(text: str) -> datetime:

@@ -16,7 +16,7 @@ from interlock.doctor.kubernetes import examine_kubernetes
 from interlock.doctor.line import Line
 from interlock.doctor.spool import examine_spool
 from interlock.doctor.store import examine_store
-from interlock.doctor.vault import examine_vault
+from interlock.doctor.vault import examine_log_vault, examine_vault
 from interlock.settings import Settings
 from interlock.trains.model import Environment
 
@@ -42,5 +42,6 @@ def examine(
     """
     yield from examine_kubernetes(environment, include, read)
     yield from examine_vault(environment, include, settings.transit_key, read)
+    yield from examine_log_vault(settings, read)
     yield from examine_store(environment, read)
     yield from examine_spool(settings.spool, executor)

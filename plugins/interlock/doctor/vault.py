@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from interlock.connections import Connection, ConnectionMissing
 from interlock.doctor.line import CONNECTIONS, PATIENCE_SECONDS, Line, attempt
+from interlock.settings import Settings
 from interlock.trains.model import Environment
 
 if TYPE_CHECKING:
@@ -50,6 +51,44 @@ def examine_vault(
         )
     finally:
         client.close()
+
+
+def examine_log_vault(settings: Settings, read: Callable[[str], Connection]) -> Iterator[Line]:
+    """One line for the log's own role: can it sign a head, with its key and no other."""
+    from interlock.clients.vault import VaultClient, VaultError, VaultSettings
+
+    what = f"Vault for the log's heads ({settings.log_vault})"
+    try:
+        found = VaultSettings.of_connection(read(settings.log_vault))
+    except ConnectionMissing as error:
+        yield Line(what, False, str(error), CONNECTIONS)
+        return
+    client = VaultClient(replace(found, timeout=PATIENCE_SECONDS))
+    refused = (VaultError,)
+    try:
+        yield attempt(what, LOG_POLICY, lambda: _sign(client, settings.log_transit_key), refused=refused)
+        signs = [f"{found.transit_mount}/sign/{settings.transit_key}"]
+        yield attempt(
+            "Vault rights of the log's role",
+            LOG_POLICY,
+            lambda: _no_statements(client, signs),
+            refused=refused,
+        )
+    finally:
+        client.close()
+
+
+def _no_statements(client: VaultClient, signs: list[str]) -> str:
+    """Who signs what the log holds must not make what it holds."""
+    from interlock.clients.vault import VaultRefused
+
+    allowed = [path for path in signs if "update" in _capabilities(client, path)]
+    if allowed:
+        raise VaultRefused(
+            f"the log's role may sign at {', '.join(allowed)}, which is for the workers' role alone: give it "
+            f"this policy and no other"
+        )
+    return "it signs heads and no statements, as it should be"
 
 
 def rules(policy: str, settings: VaultSettings) -> dict[str, frozenset[str]]:

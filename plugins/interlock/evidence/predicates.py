@@ -144,6 +144,7 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 *("plan_hash", "outcome", "triggered_by", "approved_by", "approved_at", "change"),
                 *("statements", "complete", "incomplete_because"),
                 *("services.service", "services.verdict", "services.reason"),
+                evidence=("statements",),
             ),
         )
     }
@@ -152,6 +153,12 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
 
 LATE_URI: Final = f"{BASE}/late/v1"
 """A statement that was made while no signature could be had, signed when it was shipped."""
+SHIPPED_URI: Final = f"{BASE}/shipped/v1"
+"""Which statements of a batch had waited, and when they were shipped."""
+CLOSED_URI: Final = f"{BASE}/log-closed/v1"
+"""The last entry of a year's log."""
+OPENED_URI: Final = f"{BASE}/log-opened/v1"
+"""The first entry of a log that goes on where the year before ended."""
 
 
 def predicate(name: str) -> Predicate:

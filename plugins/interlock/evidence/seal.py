@@ -2,12 +2,14 @@
 
 A statement proves what it says; only a seal proves that nothing was taken away. It also says who triggered
 the run and who approved it, as Airflow told it. A seal that could not see all statements of its run says so.
+A list too long for a statement is the seal's evidence, a blob `{"statements": […]}`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from interlock.evidence.redaction import Json
 from interlock.evidence.statement import (
@@ -17,6 +19,9 @@ from interlock.evidence.statement import (
     make_statement,
     parse_payload,
 )
+
+MAX_LISTED: Final = 400
+"""How many statements a seal lists by itself: 27 kB of the 48 kB that a statement may have."""
 
 
 def make_seal(
@@ -43,7 +48,7 @@ def make_seal(
         fields: further fields of the seal's list (train, environment, plan_hash, services, …).
 
     Raises:
-        StatementError: there are more statements than one seal can list, or a digest is not one.
+        StatementError: a digest is not one, or the further fields are too large.
     """
     listed = sorted(set(statements))
     for digest in listed:
@@ -54,21 +59,39 @@ def make_seal(
         "outcome": outcome,
         "triggered_by": triggered_by,
         "approved_by": list(approved_by),
-        "statements": listed,
         "complete": not incomplete_because,
         "incomplete_because": incomplete_because,
     }
-    return make_statement("seal", run=run, fields=said, at=at)
+    if len(listed) > MAX_LISTED:
+        return make_statement("seal", run=run, fields=said, at=at, evidence={"statements": listed})
+    return make_statement("seal", run=run, fields={**said, "statements": listed}, at=at)
 
 
-def missing_from(seal_payload: bytes, present: Iterable[str]) -> tuple[str, ...]:
-    """Return the digests that a seal lists and that are not among `present`, sorted.
+def listed_in(seal_payload: bytes, evidence: bytes | None = None) -> tuple[str, ...]:
+    """Return the digests that a seal lists, sorted.
+
+    Args:
+        seal_payload: the seal's payload.
+        evidence: the blob beside it, where it has one.
 
     Raises:
-        StatementError: the payload has no list of statements.
+        StatementError: it has no list of statements.
     """
     body = parse_payload(seal_payload).get("predicate")
     listed: Json = body.get("statements") if isinstance(body, dict) else None
+    if listed is None and evidence is not None:
+        listed = parse_payload(evidence).get("statements")
     if not isinstance(listed, list):
         raise StatementError("this statement lists no statements: it is not a seal")
-    return tuple(sorted({str(digest) for digest in listed} - set(present)))
+    return tuple(sorted(str(digest) for digest in listed))
+
+
+def missing_from(
+    seal_payload: bytes, present: Iterable[str], evidence: bytes | None = None
+) -> tuple[str, ...]:
+    """Return the digests that a seal lists and that are not among `present`, sorted.
+
+    Raises:
+        StatementError: as `listed_in`.
+    """
+    return tuple(sorted(set(listed_in(seal_payload, evidence)) - set(present)))

@@ -5,7 +5,7 @@ like a secret. Its digest is the SHA-256 of its canonical bytes, so the same cla
 the store. What is too large for a statement goes beside it as evidence, a blob that the statement names by
 digest.
 
-Where it is kept: `statements/<run hash>/<digest>.json` holds the signed envelope,
+Where it is kept: an entry of the log (`interlock.evidence.log`) holds the signed envelope,
 `evidence/sha256/<hex>` the evidence.
 """
 
@@ -24,8 +24,9 @@ from interlock.evidence.predicates import LATE_URI, predicate
 from interlock.evidence.redaction import Json, Redaction, clean, redact_text, rfc3339
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
-MAX_BYTES: Final = 65_535
-"""Largest statement, in bytes of canonical JSON: an entry of the log holds no more."""
+MAX_BYTES: Final = 48_000
+"""Largest statement, in bytes of canonical JSON. An entry of the log holds 65,535: Base 64 makes a third
+more of it, and a late attestation carries it whole."""
 
 
 class StatementError(ValueError):
@@ -85,11 +86,6 @@ class Statement:
         """SHA-256 of the payload, lower-case hex."""
         return sha256(self.payload)
 
-    @property
-    def key(self) -> str:
-        """The object's key in the store."""
-        return statement_key(self.run.hash, self.digest)
-
 
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of `content` as lower-case hex."""
@@ -99,16 +95,6 @@ def sha256(content: bytes) -> str:
 def canonical(value: Json) -> bytes:
     """Return `value` as RFC 8785 canonical JSON."""
     return rfc8785.dumps(value)
-
-
-def statement_prefix(run_hash: str) -> str:
-    """Return the prefix under which a run's statements are kept."""
-    return f"statements/{run_hash}/"
-
-
-def statement_key(run_hash: str, digest: str) -> str:
-    """Return the key of a run's statement with this digest."""
-    return f"{statement_prefix(run_hash)}{digest}.json"
 
 
 def evidence_key(digest: str) -> str:
@@ -156,7 +142,7 @@ def make_statement(
         blob = canonical(shown.fields)
         digest = sha256(blob)
         body["evidence"] = {"uri": evidence_key(digest), "digest": {"sha256": digest}, "size": len(blob)}
-    payload = _payload(kind.uri, subjects or (_run_subject(run),), body)
+    payload = make_payload(kind.uri, subjects or (_run_subject(run),), body)
     if len(payload) > MAX_BYTES:
         raise StatementError(
             f"a {name} statement of {len(payload)} bytes; {MAX_BYTES} fit: give the bulk of it as evidence"
@@ -181,7 +167,7 @@ def attest_late(
         "spool": {"sequence": sequence, "previous": previous},
         "run": {"hash": run_hash},
     }
-    return _payload(LATE_URI, (subject,), body)
+    return make_payload(LATE_URI, (subject,), body)
 
 
 def claimed_payload(payload: bytes) -> bytes:
@@ -212,7 +198,8 @@ def _run_subject(run: Run) -> Subject:
     return Subject.of(f"run/{run.dag_id}/{run.run_id}", f"{run.dag_id}/{run.run_id}".encode())
 
 
-def _payload(predicate_type: str, subjects: Sequence[Subject], body: dict[str, Json]) -> bytes:
+def make_payload(predicate_type: str, subjects: Sequence[Subject], body: dict[str, Json]) -> bytes:
+    """Return the in-toto Statement v1 with this predicate, in canonical JSON."""
     return canonical(
         {
             "_type": STATEMENT_TYPE,

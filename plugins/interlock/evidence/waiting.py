@@ -1,7 +1,7 @@
-"""A statement that waits for the store, as one file: what it holds, and its place in the chain of files.
+"""A statement that waits for the log, as one file.
 
-Each file names the SHA-256 of the file before it. The format is read back strictly: a file that isn't exactly
-what was written is not used.
+The format is read back strictly: a file that isn't exactly what was written is not used. Its place among the
+others is not in it, but in the spool's journal, which names each file by its SHA-256.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from interlock.evidence.statement import canonical, sha256
 
-FORMAT: Final = 1
-ORIGIN: Final = "0" * 64
-"""The hash that the first file of a chain names."""
+FORMAT: Final = 2
+_FIELDS: Final = frozenset(
+    {"format", "run", "payload", "signature", "key_id", "evidence", "claimed_at"},
+)
 
 
 class WaitingError(ValueError):
@@ -31,16 +32,16 @@ class Waiting:
         run_hash: the run it belongs to.
         payload: the statement's canonical bytes.
         signature: its signature, or None when none could be had.
-        key_id: the signing key's name; empty without a signature.
+        key_id: the signing key's id; empty without a signature.
         evidence: the blob beside it, or None.
         claimed_at: when it was made, by the writer's clock, RFC 3339.
     """
 
     run_hash: str
-    payload: bytes
+    payload: bytes = field(repr=False)
     signature: bytes | None
     key_id: str
-    evidence: bytes | None
+    evidence: bytes | None = field(repr=False)
     claimed_at: str
 
     @property
@@ -49,32 +50,11 @@ class Waiting:
         return sha256(self.payload)
 
 
-@dataclass(frozen=True)
-class Place:
-    """A file's place: its number from 1 on, the hash of the file before it, and its own."""
-
-    sequence: int
-    previous: str
-    hash: str
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return file_name(self.sequence)
-
-
-def file_name(sequence: int) -> str:
-    """Return the name of the file with this number."""
-    return f"{sequence:020d}.json"
-
-
-def encode(waiting: Waiting, sequence: int, previous: str) -> bytes:
+def encode(waiting: Waiting) -> bytes:
     """Return the file's content."""
     return canonical(
         {
             "format": FORMAT,
-            "sequence": sequence,
-            "previous": previous,
             "run": waiting.run_hash,
             "payload": _text(waiting.payload),
             "signature": None if waiting.signature is None else _text(waiting.signature),
@@ -85,7 +65,7 @@ def encode(waiting: Waiting, sequence: int, previous: str) -> bytes:
     )
 
 
-def decode(content: bytes) -> tuple[Place, Waiting]:
+def decode(content: bytes) -> Waiting:
     """Read a file.
 
     Raises:
@@ -95,8 +75,10 @@ def decode(content: bytes) -> tuple[Place, Waiting]:
         entry = json.loads(content)
         if entry["format"] != FORMAT:
             raise WaitingError(f"format {entry['format']!r}, this version reads {FORMAT}")
+        if entry.keys() != _FIELDS:
+            raise WaitingError(f"fields {', '.join(sorted(entry))}, expected {', '.join(sorted(_FIELDS))}")
         signature, evidence = entry["signature"], entry["evidence"]
-        waiting = Waiting(
+        return Waiting(
             run_hash=str(entry["run"]),
             payload=_bytes(entry["payload"]),
             signature=None if signature is None else _bytes(signature),
@@ -104,10 +86,9 @@ def decode(content: bytes) -> tuple[Place, Waiting]:
             evidence=None if evidence is None else _bytes(evidence),
             claimed_at=str(entry["claimed_at"]),
         )
-        return Place(int(entry["sequence"]), str(entry["previous"]), sha256(content)), waiting
     except WaitingError:
         raise
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise WaitingError(f"not a waiting statement: {error!r}") from error
 
 

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from interlock.connections import ConnectionMissing, of_airflow
+from interlock.connections import Connection, ConnectionMissing, of_airflow
 from interlock.hooks.settings import settings
 from interlock.hooks.vault import InterlockVaultHook
 
 if TYPE_CHECKING:
     from interlock.clients.evidence import BucketWriter
-    from interlock.clients.object_store import ObjectStore
-    from interlock.clients.vault import VaultClient
+    from interlock.clients.log import EvidenceLog
 
 
 class EvidenceHook(BaseHook):
-    """Give the evidence writer: a bucket, a signing key in Vault, and the spool between them and the run.
+    """Give the evidence writer: a log in a bucket, two signing keys in Vault, and the spool before them.
 
     A connection that doesn't exist, or lacks what is needed, is no error: statements then wait in the spool.
 
-    Which fields of the evidence connection are used is said at `StoreSettings.of_connection`.
+    Which fields of the evidence connection are used is said at `StoreSettings.of_connection`. The log's heads
+    are signed through a third connection, the setting `[interlock] log_vault`.
 
     :param evidence_conn_id: id of the connection to the bucket.
     :param vault_conn_id: id of the connection to Vault.
@@ -47,28 +47,32 @@ class EvidenceHook(BaseHook):
     @cached_property
     def writer(self) -> BucketWriter:
         """The writer; nothing is sent before its first statement."""
-        from interlock.clients.evidence import BucketWriter
-        from interlock.clients.spool import Spool
+        from interlock.clients.evidence_setup import writer
 
-        found = settings()
-        return BucketWriter(
-            spool=Spool(found.spool),
-            vault=self._vault(),
-            store=self._store(),
-            key=found.transit_key,
-        )
+        return writer(settings(), self._read, vault=self.vault_conn_id, store=self.evidence_conn_id)
 
     def get_conn(self) -> BucketWriter:
         """Return the writer."""
         return self.writer
 
+    def log_of(self) -> EvidenceLog:
+        """The log itself; nothing is sent before its first request.
+
+        Raises:
+            ConnectionMissing: a connection doesn't exist or can't be used.
+        """
+        from interlock.clients.evidence_setup import evidence_log
+
+        return evidence_log(settings(), self._read, vault=self.vault_conn_id, store=self.evidence_conn_id)
+
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the bucket can be trusted with evidence, and a sentence about it."""
-        from interlock.clients.object_store import StoreError
+        from interlock.clients.object_store import ObjectStore, StoreError, StoreSettings
 
-        store = self._store()
-        if store is None:
-            return False, f"there is no connection {self.evidence_conn_id}"
+        try:
+            store = ObjectStore(StoreSettings.of_connection(self._read(self.evidence_conn_id)))
+        except ConnectionMissing as error:
+            return False, str(error)
         try:
             store.probe()
         except StoreError as error:
@@ -77,23 +81,8 @@ class EvidenceHook(BaseHook):
             store.close()
         return True, f"bucket {store.bucket} has Object Lock"
 
-    def _vault(self) -> VaultClient | None:
+    def _read(self, name: str) -> Connection:
         try:
-            return InterlockVaultHook(self.vault_conn_id).client
+            return of_airflow(self.get_connection(name))
         except AirflowNotFoundException:
-            return None
-        except ConnectionMissing as error:
-            self.log.error("statements are not signed now: %s", error)
-            return None
-
-    def _store(self) -> ObjectStore | None:
-        from interlock.clients.object_store import ObjectStore, StoreSettings
-
-        try:
-            connection = self.get_connection(self.evidence_conn_id)
-            return ObjectStore(StoreSettings.of_connection(of_airflow(connection)))
-        except AirflowNotFoundException:
-            return None
-        except ConnectionMissing as error:
-            self.log.error("statements wait in the spool: %s", error)
-            return None
+            raise ConnectionMissing(f"there is no connection {name}") from None

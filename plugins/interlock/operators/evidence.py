@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class EvidenceOperator(BaseOperator):
-    """Record one statement about this DAG run; return its `digest`, `where`, `key` and `reason`.
+    """Record one statement about this DAG run; return its `digest`, `where`, `index`, `year` and `reason`.
 
     :param predicate_type: the statement's type, such as `verify`.
     :param fields: what it says; fields off the type's list are dropped and counted.
@@ -75,7 +75,7 @@ class EvidenceOperator(BaseOperator):
             evidence_conn_id=self.evidence_conn_id,
             vault_conn_id=self.vault_conn_id,
         )
-        if self.require and recorded.where != "bucket":
+        if self.require and recorded.where != "log":
             raise AirflowException(
                 f"evidence is required, and statement {recorded.digest} waits in the spool: {recorded.reason}"
             )
@@ -83,7 +83,7 @@ class EvidenceOperator(BaseOperator):
 
 
 class ShipEvidenceOperator(BaseOperator):
-    """Carry what waits in the spool to the bucket; return `count`, `left` and `reason`.
+    """Carry what waits in the spool to the log; return `count`, `left` and `reason`.
 
     :param fail_when_left: fail when statements still wait, so that somebody looks.
     :param evidence_conn_id: id of the connection to the bucket.
@@ -115,6 +115,15 @@ class ShipEvidenceOperator(BaseOperator):
                 f"{shipped.count} statements shipped, {shipped.left} still wait: {shipped.reason}"
             )
         return asdict(shipped)
+
+
+def _begun(context: Context) -> datetime:
+    """When the run that a task's context belongs to was there at the latest, before any of its statements."""
+    run: Any = context["dag_run"]
+    times = [getattr(run, name, None) for name in ("queued_at", "start_date", "run_after")]
+    known = [time for time in times if time is not None]
+    # A run that was set to begin later, or whose times were cleared, is looked for from its first trace on.
+    return min(known) if known else datetime.now(UTC) - timedelta(days=1)
 
 
 def run_of(context: Context) -> Run:
@@ -199,13 +208,13 @@ def seal(
 ) -> Recorded:
     """Record the seal of the run that `context` belongs to: the list of its statements, wherever they are.
 
-    Where the store can't be listed, the digests that `noted` knows are listed with those of the spool.
+    Where the log can't be read, the digests that `noted` knows are listed with those of the spool.
     """
     from interlock.evidence.seal import make_seal
 
     run = run_of(context)
     with closing(EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer) as writer:
-        found = writer.of_run(run)
+        found = writer.of_run(run, _begun(context))
         return writer.record(
             make_seal(
                 run=run,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interlock.clients.evidence import Recorded
 
 STATEMENTS_KEY = "statements"
-"""The XCom in which a task notes the digests of its statements, for a seal that can't list the store."""
+"""The XCom in which a task notes the digests of its statements, for a seal that can't read the log."""
 
 
 def tell(context: Any, run: Run, *said: Said, log: Any, require: bool = False) -> None:
@@ -29,7 +29,7 @@ def tell(context: Any, run: Run, *said: Said, log: Any, require: bool = False) -
     Without `require` nothing raises: a wrong setting or connection must not break a promotion or a rollback.
 
     Raises:
-        AirflowException: `require` is set and a statement could not be locked in the store.
+        AirflowException: `require` is set and a statement could not be had in the log.
     """
     if not require:
         with evidence.without_evidence("this step is without evidence", log):
@@ -68,7 +68,7 @@ def _record(context: Any, run: Run, said: Sequence[Said], log: Any) -> list[Reco
     for one, kept in zip(said, recorded, strict=True):
         log.info("evidence: %s statement %s in the %s", one.predicate_type, kept.digest, kept.where)
     context["ti"].xcom_push(key=STATEMENTS_KEY, value=[kept.digest for kept in recorded])
-    return [kept for kept in recorded if kept.where != "bucket"]
+    return [kept for kept in recorded if kept.where != "log"]
 
 
 def tell_plan(context: Any, run: Run, plan: Plan, *, log: Any, dry_run: bool) -> None:

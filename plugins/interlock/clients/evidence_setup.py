@@ -1,0 +1,101 @@
+"""A writer of evidence from settings and connections: one way for Airflow, the command line and the doctor.
+
+A connection that doesn't exist, or lacks what is needed, is no error: statements then wait in the spool, and
+the reason names it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+
+from interlock.clients.evidence import BucketWriter
+from interlock.clients.log import EvidenceLog
+from interlock.clients.object_store import ObjectStore, StoreSettings
+from interlock.clients.signing import CheckpointSigner, StatementSigner
+from interlock.clients.spool import Spool
+from interlock.clients.vault import VaultClient, VaultSettings
+from interlock.connections import Connection, ConnectionMissing
+from interlock.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Read = Callable[[str], Connection]
+"""Gives a connection by its name, or raises ConnectionMissing."""
+
+
+def log_name(settings: Settings, store: StoreSettings) -> str:
+    """The log's name: as set, else after its bucket."""
+    return settings.log_name or f"interlock/{store.bucket}"
+
+
+def evidence_log(
+    settings: Settings, read: Read, *, vault: str, store: str, timeout: float | None = None
+) -> EvidenceLog:
+    """The log that these connections lead to; nothing is sent.
+
+    Args:
+        settings: Interlock's settings.
+        read: gives connections.
+        vault: the connection of the workers' role.
+        store: the connection to the bucket.
+        timeout: seconds for one answer; the clients' own when None.
+
+    Raises:
+        ConnectionMissing: a connection doesn't exist or can't be used.
+        ValueError: a setting can't be used.
+    """
+    bucket = StoreSettings.of_connection(read(store))
+    workers = VaultSettings.of_connection(read(vault))
+    try:
+        own = VaultSettings.of_connection(read(settings.log_vault))
+    except ConnectionMissing as error:
+        raise ConnectionMissing(
+            f"{error}; the log's heads are signed through it, by a role that the workers don't have"
+        ) from None
+    if timeout is not None:
+        bucket = replace(bucket, timeout=timeout)
+        workers, own = replace(workers, timeout=timeout), replace(own, timeout=timeout)
+    name = log_name(settings, bucket)
+    return EvidenceLog(
+        store=ObjectStore(bucket),
+        statements=StatementSigner(VaultClient(workers), settings.transit_key),
+        checkpoints=CheckpointSigner(
+            VaultClient(own), settings.log_transit_key, name, overlap=settings.key_overlap
+        ),
+    )
+
+
+def writer(
+    settings: Settings, read: Read, *, vault: str, store: str, timeout: float | None = None
+) -> BucketWriter:
+    """The writer that these connections lead to; arguments as `evidence_log`. Nothing is sent."""
+    signer, found, missing = None, None, ""
+    try:
+        workers = VaultSettings.of_connection(read(vault))
+        workers = workers if timeout is None else replace(workers, timeout=timeout)
+        signer = StatementSigner(VaultClient(workers), settings.transit_key)
+    except ConnectionMissing as error:
+        log.error("statements are not signed now: %s", error)
+    try:
+        found = evidence_log(settings, read, vault=vault, store=store, timeout=timeout)
+    except ValueError as error:
+        missing = str(error)
+        log.error("statements wait in the spool: %s", missing)
+    try:
+        wait = settings.evidence_wait
+    except ValueError as error:
+        log.error("%s; taken as 0", error)
+        wait = 0.0
+    return BucketWriter(
+        spool=Spool(settings.spool), signer=signer, log=found, missing=missing, wait_seconds=wait
+    )
+
+
+def last_head(settings: Settings, read: Read, *, vault: str, store: str) -> bytes | None:
+    """The log's newest signed head; None where there is no log yet."""
+    with closing(evidence_log(settings, read, vault=vault, store=store)) as found:
+        head = found.head()
+    return None if head is None else head.note

@@ -71,7 +71,7 @@ def test_a_run_that_is_deleted_is_taken_back_by_the_watchdog_and_recorded(
     logs = sandbox.root / "airflow" / "logs" / f"dag_id={watchdog.dag_id}"
     told = [file.read_text() for file in logs.rglob("*.log") if run.run_id in file.read_text()]
     assert any("the run was deleted with its journal open" in text for text in told)
-    assert any("evidence: rollback statement" in text and "in the bucket" in text for text in told)
+    assert any("evidence: rollback statement" in text and "in the log" in text for text in told)
     sandbox.until(train.whole, 60, "the services to be whole")
 
 

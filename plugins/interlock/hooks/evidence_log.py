@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from interlock.clients.log_reader import BucketSource
     from interlock.evidence.verification.trust import Trust
 
-CHECKPOINTS_KEY = "interlock-checkpoints"
-
 
 class EvidenceLogHook(BaseHook):
     """Give the bucket of an `aws` connection for reading, and the keys by which its log is trusted.
@@ -30,7 +28,7 @@ class EvidenceLogHook(BaseHook):
     :param vault_conn_id: id of the connection to Vault.
     :param checkpoint_keys: files with verifier keys of the log's checkpoints.
     :param statement_keys: files with verifier keys of statements.
-    :param log_name: the log's name where the keys come from Vault; `interlock/BUCKET` when empty.
+    :param log_name: the log's name where the keys come from Vault; the setting `log_name`, else `interlock/BUCKET`, when empty.
     """
 
     conn_name_attr = "evidence_conn_id"
@@ -78,10 +76,11 @@ class EvidenceLogHook(BaseHook):
                 for names in (self.checkpoint_keys, self.statement_keys)
             ]
             return Trust.of(*files)
-        log = self.log_name or f"interlock/{bucket}"
+        found = settings()
+        log = self.log_name or found.log_name or f"interlock/{bucket}"
         with closing(InterlockVaultHook(self.vault_conn_id).client) as vault:
-            heads = vault.public_key(CHECKPOINTS_KEY)
-            statements = vault.public_key(settings().transit_key)
+            heads = vault.public_key(found.log_transit_key)
+            statements = vault.public_key(found.transit_key)
         return Trust.of(
             tuple(VerifierKey(log, key.raw) for key in heads),
             tuple(VerifierKey("interlock-statements", key.raw) for key in statements),

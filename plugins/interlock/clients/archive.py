@@ -131,13 +131,14 @@ class Archive:
         if self.knows_versions:
             with files.open(LIST) as stream:
                 self.header, self._listed = read_list(stream, name)
-        self._keys = sorted(
-            {
-                *self._listed,
-                *(path.removeprefix(self._prefix) for path in files.sizes if path.startswith(self._prefix)),
-            },
-            key=str.encode,
-        )
+        keys = {
+            *self._listed,
+            *(path.removeprefix(self._prefix) for path in files.sizes if path.startswith(self._prefix)),
+        }
+        try:
+            self._keys = sorted(keys, key=str.encode)
+        except UnicodeEncodeError as error:
+            raise ArchiveError(f"{name}: the name {ascii(error.object)[:300]} is not UTF-8") from None
 
     def close(self) -> None:
         """Let go of the files."""

@@ -78,5 +78,5 @@ def _listed(archive: Archive) -> Mapping[int, set[int]]:
         told = archive.header["entries"]
         assert isinstance(told, dict)
         return {int(year): {int(index) for index in indexes} for year, indexes in told.items()}
-    except (KeyError, ValueError, TypeError, AttributeError, AssertionError):
+    except (KeyError, ValueError, TypeError, AttributeError, AssertionError, OverflowError):
         raise ArchiveError(f"{archive.name}: versions.jsonl, line 1: it lists no entries by year") from None

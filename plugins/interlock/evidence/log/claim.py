@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from interlock.evidence.log.merkle import EMPTY_ROOT, HASH_BYTES
@@ -199,6 +199,9 @@ def _text(value: object, name: str) -> str:
 
 def _time(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            at.astimezone(UTC)  # a time at the calendar's end may not exist in UTC
+        return at
+    except (ValueError, OverflowError) as error:
         raise ClaimError(f"claim, at: expected an RFC 3339 time, found {shown(text)}") from error

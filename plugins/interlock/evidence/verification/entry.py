@@ -141,7 +141,7 @@ def _statement(payload: bytes) -> Entry:
         return _plain(content, hashlib.sha256(payload).hexdigest(), late=False, shipped_at=None)
     except EntryError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise EntryError(
             "statement-malformed",
             "an in-toto Statement v1 of Interlock",
@@ -183,7 +183,12 @@ def _plain(content: dict[str, Any], digest: str, *, late: bool, shipped_at: date
     blob = None
     if named := body.get("evidence"):
         sha256 = named["digest"]["sha256"]
-        if len(sha256) != 64 or not set(sha256) <= _HEX or type(named["size"]) is not int:
+        if (
+            not isinstance(sha256, str)
+            or len(sha256) != 64
+            or not set(sha256) <= _HEX
+            or type(named["size"]) is not int
+        ):
             raise ValueError("its evidence is named by no SHA-256 and size")
         blob = (sha256, named["size"])
     return Entry(

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from interlock.evidence.log.layout import LOGS, Kind, LayoutError, parse
+from interlock.evidence.log.layout import prefix as log_prefix
 from interlock.evidence.log.tiles import WIDTH, TileRef
 from interlock.evidence.verification.source import Source, Version
 
@@ -126,4 +127,10 @@ def take_inventory(source: Source, prefix: str = LOGS) -> dict[int, YearInventor
 
 def _year(key: str) -> int | None:
     digits = key.removeprefix(LOGS).partition("/")[0]
-    return int(digits) if len(digits) == 4 and digits.isascii() and digits.isdigit() else None
+    if not (len(digits) == 4 and digits.isascii() and digits.isdigit()):
+        return None
+    try:
+        log_prefix(int(digits))
+    except LayoutError:  # no log can have this year
+        return None
+    return int(digits)

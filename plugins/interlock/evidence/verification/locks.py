@@ -18,6 +18,7 @@ from interlock.evidence.verification.source import (
     Source,
     SourceError,
     Version,
+    shifted,
 )
 
 KEEP: Final = timedelta(days=1095)
@@ -145,11 +146,10 @@ def _judge_lock(
     if found.mode not in modes:
         _add(findings, "retention-mode", version.key, " or ".join(modes), found.mode, place)
     if version.modified is not None:
-        least = version.modified + wanted.keep - wanted.tolerance
+        least = shifted(version.modified, wanted.keep - wanted.tolerance)
         if found.until < least:
-            said = (
-                f"{found.until.isoformat()}, {(version.modified + wanted.keep - found.until).days} days short"
-            )
+            short = wanted.keep - (found.until - version.modified)
+            said = f"{found.until.isoformat()}, {short.days} days short"
             _add(findings, "retention-short", version.key, f"until {least.isoformat()} or later", said, place)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -68,6 +68,14 @@ class Retention:
 
     mode: str
     until: datetime
+
+
+def shifted(at: datetime, by: timedelta) -> datetime:
+    """A time moved by a span; what lies outside of the calendar becomes its first or last moment."""
+    try:
+        return at + by
+    except OverflowError:
+        return (datetime.max if by > timedelta(0) else datetime.min).replace(tzinfo=UTC)
 
 
 class Source(Protocol):

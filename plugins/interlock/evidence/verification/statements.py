@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from interlock.evidence.verification.entry import Entry, EntryError, describe, read_entry
 from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.source import shifted
 from interlock.evidence.verification.trust import Trust
 
 UNBOUNDED: Final = timedelta(hours=1)
@@ -126,7 +127,7 @@ class Statements:
         said = entry.shipped_at or entry.at
         if limit is None or said is None:
             return
-        if said > limit + self._tolerance:
+        if said > shifted(limit, self._tolerance):
             self._found(
                 batch,
                 index,
@@ -135,7 +136,7 @@ class Statements:
                 said.isoformat(),
                 entry.affected(index),
             )
-        elif not entry.late and not waited and said < limit - UNBOUNDED:
+        elif not entry.late and not waited and said < shifted(limit, -UNBOUNDED):
             self._found(
                 batch,
                 index,

@@ -17,7 +17,7 @@ from interlock.evidence.verification.inventory import YearInventory
 from interlock.evidence.verification.objects import YearObjects
 from interlock.evidence.verification.replay import Replay, late_claims
 from interlock.evidence.verification.settle import Head, Settled, first_difference, roots, settle
-from interlock.evidence.verification.source import Source
+from interlock.evidence.verification.source import Source, shifted
 from interlock.evidence.verification.statements import Statements
 from interlock.evidence.verification.tile_check import TileJudge
 from interlock.evidence.verification.tree_tiles import frontier_of
@@ -214,14 +214,18 @@ class YearCheck:
             if root is not None and sure and root != one.root:
                 key = self._objects.claim_key(one.number)
                 self._add("claim-root", one.first, key, f"root {root.hex()}", f"root {one.root.hex()}")
-            if one.at is not None and one.modified is not None and one.at > one.modified + self._tolerance:
+            if (
+                one.at is not None
+                and one.modified is not None
+                and one.at > shifted(one.modified, self._tolerance)
+            ):
                 limit = f"a time up to {one.modified.isoformat()}, when the store took it"
                 key = self._objects.claim_key(one.number)
                 self._add("clock-future", one.first, key, limit, one.at.isoformat())
         for early, late in late_claims(self._replay.seen):
             assert early.modified is not None
             assert late.modified is not None
-            if early.modified > late.modified + self._tolerance:
+            if early.modified > shifted(late.modified, self._tolerance):
                 self._add(
                     "clock-rewritten",
                     early.first,

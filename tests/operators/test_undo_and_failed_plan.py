@@ -76,7 +76,10 @@ def test_who_approves_reads_what_is_taken_back(run: str, named: str) -> None:
     plan = replace(planned(), undo_of=run).to_json()
     subject = ApproveOperator(task_id="approve", train="payments").subject
     ti = SimpleNamespace(xcom_pull=lambda **_: plan)
-    assert Template(subject, undefined=StrictUndefined).render(ti=ti) == f"Train payments{named}: approve plan {plan['hash'][:12]}"
+    assert (
+        Template(subject, undefined=StrictUndefined).render(ti=ti)
+        == f"Train payments{named}: approve plan {plan['hash'][:12]}"
+    )
 
 
 def test_an_undos_statements_name_the_run() -> None:

@@ -28,7 +28,8 @@ class EvidenceLogHook(BaseHook):
     :param vault_conn_id: id of the connection to Vault.
     :param checkpoint_keys: files with verifier keys of the log's checkpoints.
     :param statement_keys: files with verifier keys of statements.
-    :param log_name: the log's name where the keys come from Vault; the setting `log_name`, else `interlock/BUCKET`, when empty.
+    :param log_name: the log's name where the keys come from Vault; when empty the setting `log_name`, else
+        `interlock/BUCKET`.
     """
 
     conn_name_attr = "evidence_conn_id"

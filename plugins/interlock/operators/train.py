@@ -184,7 +184,8 @@ class ApproveOperator(ApprovalOperator):
         super().__init__(
             subject="{% set plan = ti.xcom_pull(task_ids='plan', key='plan') %}"
             f"Train {train}"
-            "{% if 'undo_of' in plan %}, undo of {{ plan.undo_of }}{% endif %}: approve plan {{ plan.hash[:12] }}",
+            "{% if 'undo_of' in plan %}, undo of {{ plan.undo_of }}{% endif %}"
+            ": approve plan {{ plan.hash[:12] }}",
             body="{{ ti.xcom_pull(task_ids='plan', key='text') }}",
             fail_on_reject=True,
             notifiers=InterlockNotifier("approval"),

@@ -232,18 +232,22 @@ def writable(client: Any) -> bool:
 
 
 def empty(client: Any, bucket: str) -> None:
-    """Take out all versions, as only the administrator may who bypasses the governance."""
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
-    for page in pages:
-        found = [
-            {"Key": one["Key"], "VersionId": one["VersionId"]}
-            for kind in ("Versions", "DeleteMarkers")
-            for one in page.get(kind, ())
-        ]
-        for at in range(0, len(found), 1000):
-            some = {"Objects": found[at : at + 1000], "Quiet": True}
-            answer = client.delete_objects(Bucket=bucket, Delete=some, BypassGovernanceRetention=True)
-            assert not answer.get("Errors"), answer["Errors"][:3]
+    """Take out all versions of the log, as only the administrator may who bypasses the governance.
+
+    What other tests locked in COMPLIANCE mode, nobody can take out.
+    """
+    pages = client.get_paginator("list_object_versions")
+    for prefix in ("log/", "evidence/", "keys/"):
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+            found = [
+                {"Key": one["Key"], "VersionId": one["VersionId"]}
+                for kind in ("Versions", "DeleteMarkers")
+                for one in page.get(kind, ())
+            ]
+            for at in range(0, len(found), 1000):
+                some = {"Objects": found[at : at + 1000], "Quiet": True}
+                answer = client.delete_objects(Bucket=bucket, Delete=some, BypassGovernanceRetention=True)
+                assert not answer.get("Errors"), answer["Errors"][:3]
 
 
 def s3_client(endpoint: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,11 +13,14 @@ import pytest
 
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultClient, VaultSettings
+from interlock.evidence.log.note import VerifierKey
 from interlock.evidence.statement import Run
-from tests.clients.evidence_parts import Parts
+from tests.clients.evidence_parts import NAME, Parts
+from tests.clients.log_checks import CheckedLog
 from tests.clients.real_parts import (
     ACCESS,
     KEY,
+    LOG_KEY,
     SECRET,
     RunningVault,
     empty,
@@ -106,6 +111,18 @@ def parts(
     parts = Parts(tmp_path / "spool", vault_settings, store_settings, log_vault_settings)
     yield parts
     parts.close()
+
+
+@pytest.fixture
+def log_keys(vault_server: RunningVault, log_vault_settings: VaultSettings) -> list[VerifierKey]:
+    with closing(VaultClient(log_vault_settings)) as client:
+        return [VerifierKey(NAME, key.raw) for key in client.public_key(LOG_KEY)]
+
+
+@pytest.fixture
+def checked(store: ObjectStore, log_keys: list[VerifierKey]) -> CheckedLog:
+    """The log of this year in the bucket, to be checked."""
+    return CheckedLog(store, datetime.now(UTC).year, log_keys)
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ One claim carries a batch and is the only commit point. It is created if absent,
 last one that was read; then what follows from it is published, tiles first, and the signed head last. Whoever
 finds a claim that isn't published does that for its writer.
 
-A spool has one open position. It is on the disk before its claim is sent, and is not left before that
-number is occupied. So after a crash, or an answer that was lost, three things can be: the claim is ours, by
-its attempt, and is published; it is another's, and the statements are free again; or there is none, and the
-same batch is sent. Nothing is lost or doubled, without a clock or a scan.
+A spool has one open position. It is on the disk before its claim is sent, and is not left before that number
+is occupied. So after a crash, or an answer that was lost, three things can be: the claim is ours, by its
+attempt, and is published; it is another's, and the statements are free again; or there is none, and the same
+batch is sent. Nothing is lost or doubled, without a clock or a scan.
 
 The head is signed before the claim is sent: without Vault nothing is claimed.
 
@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from interlock.clients.log_batch import Batch, entries_of, take
-from interlock.clients.log_head import Head, check_seen, find, follow_all
+from interlock.clients.log_head import Head, check_seen, compared, find, follow_all
 from interlock.clients.log_store import LogConflict, LogRewound, LogStore, Published
 from interlock.clients.object_store import ObjectStore, StoreUnavailable
 from interlock.clients.signing import CheckpointSigner, StatementSigner
@@ -85,6 +85,10 @@ class EvidenceLog:
         self._head: Head | None = None
         self._looked = float("-inf")
 
+    @property
+    def _where(self) -> str:
+        return f"bucket {self.log.store.bucket}"
+
     def _keys(self, anew: bool) -> list[VerifierKey]:
         signer = self._checkpoints
         return list((signer.refreshed_keys() if anew else signer.verifier_keys()).values())
@@ -112,8 +116,7 @@ class EvidenceLog:
         Raises:
             StoreError, VaultError: the store or Vault did not do it; the open position, where there is one,
                 is settled by the next turn.
-            LogConflict, LogRewound: the log contradicts itself, or what this spool has seen; nothing was
-                added.
+            LogConflict, LogRewound: the log contradicts itself, or what this spool has seen.
             SpoolTampered: a waiting file isn't the one that was written; those before it are in the log.
         """
         try:
@@ -139,15 +142,13 @@ class EvidenceLog:
         for known in (leader.opened, leader.seen):
             if known is not None and known.log != self.log.name:
                 raise LogConflict(
-                    f"bucket {self.log.store.bucket}: this spool's statements go to the log "
-                    f"{known.log}, not to "
-                    f"{self.log.name}: give each log a spool of its own"
+                    f"{self._where}: this spool's statements go to the log {known.log}, not "
+                    f"to {self.log.name}: give each log a spool of its own"
                 )
         kept = leader.edge()
         head = self._head
-        if kept is not None and (
-            head is None or head.ahead or not kept.startswith(_line(head, self.log.name))
-        ):
+        mine = b"" if head is None or head.ahead else _line(head, self.log.name)
+        if kept is not None and not (mine and kept.startswith(mine)):
             head = Head.decode(kept, self.log.name)
             self._looked = float("-inf") if self._head is None else self._looked
         fresh = time.monotonic() - self._looked < FRESH_SECONDS
@@ -157,37 +158,14 @@ class EvidenceLog:
         return head
 
     def _compared(self, leader: Leader, head: Head | None) -> Head:
-        seen = leader.seen
-        if head is not None:
-            newest = self.log.newest(head.year)
-            size = newest.checkpoint.size if newest else 0
-            if size < head.base.size:
-                raise LogRewound(
-                    f"bucket {self.log.store.bucket}: {head.base.size} entries of {head.year} were "
-                    f"published; "
-                    f"its newest head has {size}: the log was rewound"
-                )
-            if newest and size == head.base.size and newest.checkpoint.root != head.base.root():
-                raise LogConflict(
-                    f"bucket {self.log.store.bucket}: log of {head.year}: another root at size "
-                    f"{size} than this "
-                    f"spool has seen"
-                )
-            if newest and size == head.base.size:
-                head = replace(head, etag=newest.etag, note=newest.note)
-            if size > head.edge.size:
-                head = self._followed(head)
-                if head.edge.size < size:
-                    raise LogRewound(
-                        f"bucket {self.log.store.bucket}: size {size} of {head.year} is published; "
-                        f"its claims "
-                        f"end at {head.edge.size}"
-                    )
-        else:
+        """A head that was kept, as far as the bucket bears it out; else the bucket's own."""
+        if head is None:
             head = find(self.log, self._now().year)
             self.log.put_keys({**self._statements.verifier_keys(), **self._checkpoints.verifier_keys()})
-        if seen is not None:
-            check_seen(self.log, head, seen, "this spool")
+        else:
+            head = compared(self.log, head)
+        if leader.seen is not None:
+            check_seen(self.log, head, leader.seen, "this spool")
         return head
 
     def _followed(self, head: Head) -> Head:
@@ -205,9 +183,8 @@ class EvidenceLog:
                 self._head = self._followed(self._head)
             if (opened.year, opened.number) != (self._head.year, self._head.number) or self._head.closed:
                 raise LogRewound(
-                    f"bucket {self.log.store.bucket}: claim {opened.number} of {opened.year} was "
-                    f"next, and the "
-                    f"log ends before claim {self._head.number} of {self._head.year}: it was rewound"
+                    f"{self._where}: claim {opened.number} of {opened.year} was next, and "
+                    f"the log ends before claim {self._head.number} of {self._head.year}: it was rewound"
                 )
             batch = Batch(tuple(leader.between(opened.first, opened.last)), opened.waited)
             return self._commit(leader, batch, opened)
@@ -247,7 +224,7 @@ class EvidenceLog:
                 continue
             self._publish(leader, note)
             return leader.done(self._head.seen(self.log.name), claim.first)
-        raise StoreUnavailable(f"bucket {self.log.store.bucket}: always another writer's claim")
+        raise StoreUnavailable(f"{self._where}: always another writer's claim")
 
     def _claimed(self, claim: Claim) -> bool:
         """Send a claim, and follow what is then there; whether that is ours."""
@@ -259,12 +236,10 @@ class EvidenceLog:
             found = self.log.claim(head.year, claim.number)
         self._step("claimed")
         if found is None:
-            raise LogConflict(f"bucket {self.log.store.bucket}: claim {claim.number} is there and is not")
+            raise LogConflict(f"{self._where}: claim {claim.number} is there and is not")
         ours = found.attempt == claim.attempt
         if ours and found.entries != claim.entries:
-            raise StoreUnavailable(
-                f"bucket {self.log.store.bucket}: our claim was sent twice; settled next time"
-            )
+            raise StoreUnavailable(f"{self._where}: our claim was sent twice; the next turn settles it")
         self._head = head.follow(found)
         if not ours:
             self._head = self._followed(self._head)
@@ -276,7 +251,8 @@ class EvidenceLog:
         head = self._head
         self.log.publish(head.year, head.derived(), head.edge.size, note)
         self._step("tiles")
-        etag = self.log.move_newest(head.year, self._checkpoint(head), note, head.etag)
+        first = head.base.size == 0
+        etag = self.log.move_newest(head.year, self._checkpoint(head), note, etag=head.etag, first=first)
         self._step("published")
         self._head = head.published(note, etag)
         leader.keep_edge(self._head.encode(self.log.name))

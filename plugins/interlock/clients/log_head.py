@@ -57,11 +57,11 @@ class Head:
         """
         expected = (self.number, self.edge.size, self.edge.root())
         if (claim.number, claim.first, claim.root) != expected or self.closed:
+            after = " and no claim after a closing one" if self.closed else ""
             raise LogConflict(
                 f"claim {claim.number} of {self.year} doesn't follow: expected number {expected[0]}, first "
-                f"{expected[1]} and root "
-                f"{expected[2].hex()}{' and no claim after a closing one' * self.closed}, "
-                f"found first {claim.first} and root {claim.root.hex()}"
+                f"{expected[1]} and root {expected[2].hex()}{after}, found first {claim.first} "
+                f"and root {claim.root.hex()}"
             )
         return replace(
             self,
@@ -124,7 +124,7 @@ class Head:
 
 
 def find(log: LogStore, year: int) -> Head:
-    """The head as the bucket has it: of the latest year that has a claim, else the empty one of `year`.
+    """The head as the bucket has it: of the latest year that has a claim, else of `year`, empty.
 
     The right edge comes from tiles that lead to the signed root, the rest from claims.
 
@@ -173,6 +173,33 @@ def follow_all(head: Head, claims: Iterable[Claim]) -> Head:
     return head
 
 
+def compared(log: LogStore, head: Head) -> Head:
+    """A head that was kept, moved on to where the bucket's log ends if that is further.
+
+    Raises:
+        LogRewound: the log is shorter than what was kept.
+        LogConflict: it is another log.
+    """
+    where, newest = f"bucket {log.store.bucket}", log.newest(head.year)
+    size = newest.checkpoint.size if newest else 0
+    if size < head.base.size:
+        raise LogRewound(
+            f"{where}: {head.base.size} entries of {head.year} were published, its newest head has {size}: "
+            f"the log was rewound"
+        )
+    if newest and size == head.base.size:
+        if newest.checkpoint.root != head.base.root():
+            raise LogConflict(f"{where}: log of {head.year}: another root at size {size} than was published")
+        return replace(head, etag=newest.etag, note=newest.note)
+    if size > head.edge.size:
+        head = follow_all(head, log.claims(head.year, head.number))
+        if head.edge.size < size:
+            raise LogRewound(
+                f"{where}: size {size} of {head.year} is published, its claims end at {head.edge.size}"
+            )
+    return head
+
+
 def check_seen(log: LogStore, head: Head, seen: Seen, where: str) -> None:
     """Check that a head which was seen before is the beginning of what is there now.
 
@@ -209,6 +236,5 @@ def check_seen(log: LogStore, head: Head, seen: Seen, where: str) -> None:
     except (ProofError, ValueError) as error:
         raise LogRewound(
             f"bucket {bucket}: the log of {seen.year} isn't the one that {where} has seen at size "
-            f"{seen.size}: "
-            f"{error}"
+            f"{seen.size}: {error}"
         ) from error

@@ -137,7 +137,7 @@ class LogStore:
         return low
 
     def since(self, moment: datetime) -> Iterator[Claim]:
-        """The claims that the store wrote from this moment on, of all years; some earlier ones as well."""
+        """The claims that the store wrote at this moment or later, of all years, and some earlier ones."""
         moment -= CLOCKS
         years = sorted(self.years())
         for year in years:
@@ -183,26 +183,27 @@ class LogStore:
         if errors:
             raise errors[0]
 
-    def move_newest(self, year: int, head: Checkpoint, note: bytes, etag: str | None) -> str | None:
-        """Make a head the newest one, unless there is a newer; return its etag, None where there is a newer.
+    def move_newest(
+        self, year: int, head: Checkpoint, note: bytes, *, etag: str | None, first: bool
+    ) -> str | None:
+        """Make a head the newest one, unless there is a newer; return its etag, None where it isn't known.
 
         Args:
             year: the log's year.
             head: what it says.
             note: the signed head.
-            etag: what the newest one had when it was last seen; None if none was.
+            etag: what the newest one had when it was last seen; None where that isn't known.
+            first: whether none was published before.
 
         Raises:
             LogConflict: another head of this size is there.
             LogRewound: the newest one that was seen is gone.
         """
         key = checkpoint_key(year)
-        seen = etag is not None
+        if first and etag is None and self._create(key, note):
+            return None
         while True:
-            if etag is None and not seen:
-                if self._create(key, note):
-                    return None
-            elif etag is not None:
+            if etag is not None:
                 moved = self.store.replace(
                     key, note, etag=etag, keep=Keep.DERIVED, content_type=parse(key).content_type
                 )
@@ -233,12 +234,18 @@ class LogStore:
             self._put_same(vkey_key(keyid), text, text)
 
     def tile(self, year: int, ref: TileRef) -> bytes:
-        """A tile's or bundle's bytes; a partial one that is no longer kept is made again from full ones."""
+        """A tile's or bundle's bytes; a partial one that is gone, its day being over, is made again."""
+        key = tile_key(year, ref)
         try:
-            return self.store.get(tile_key(year, ref))
+            return self.store.get(key)
         except ObjectMissing:
             if ref.full:
                 raise
+        content = self._derived(year, ref)
+        self._put_same(key, content, content)
+        return content
+
+    def _derived(self, year: int, ref: TileRef) -> bytes:
         if ref.height == 0:
             entries = self._entries(year, ref.index * WIDTH, ref.width)
             if ref.level != 0:

@@ -1,10 +1,10 @@
-"""Record what a run claims: signed and in the log under a signed head, or in the spool until that can be.
+"""Record what a run claims: signed by Vault, in the log under a signed head; else in the spool.
 
 `EvidenceWriter` is the one way in. `record` writes the statement to the spool, and then waits for the log:
-one of the processes that wait is the leader and takes what all of them have into the log by one claim. It
-never waits longer than it is told to, and needs neither the store nor Vault: what can't be signed or claimed
-stays in the spool, on the disk. `ship` carries what waits to the log, in the spool's order; a statement
-that was made while Vault could not sign is signed then, inside a `late` attestation that names both times.
+one of those that wait is the leader and takes what all of them have into the log by one claim. It never waits
+longer than it is told to, and needs neither the store nor Vault: what can't be signed or claimed stays in the
+spool, on the disk. `ship` carries what waits to the log, in the spool's order; what was made while Vault
+could not sign is signed then, inside a `late` attestation that names both times.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Final
 
+from interlock.clients.evidence_writer import EvidenceWriter, Recorded, RunStatements, Shipped
 from interlock.clients.log import EvidenceLog
 from interlock.clients.object_store import StoreError, StoreUnavailable
 from interlock.clients.signing import StatementSigner
@@ -36,6 +36,8 @@ from interlock.evidence.statement import (
 )
 from interlock.evidence.waiting import Waiting
 
+__all__ = ["BucketWriter", "EvidenceWriter", "Recorded", "RunStatements", "Shipped"]
+
 WAIT_SECONDS: Final = 10.0
 """For how long a statement waits for the log before it is left to the spool."""
 SHIP_SECONDS: Final = 240.0
@@ -45,69 +47,6 @@ LOOK_SECONDS: Final = 0.5
 TRIES: Final = 3
 """How many turns of its own a writer takes while the store fails in passing."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Where a statement is kept now.
-
-    Attributes:
-        digest: its SHA-256.
-        where: "log", signed and under a published head; or "spool", waiting to be shipped.
-        index: its place in the log; None in the spool, and where the leader's word was missed.
-        year: the log's year; None as `index`.
-        reason: why it waits; empty in the log.
-    """
-
-    digest: str
-    where: Literal["log", "spool"]
-    index: int | None = None
-    year: int | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """What a shipper did.
-
-    Attributes:
-        count: statements that this call took into the log.
-        left: statements that still wait.
-        reason: why any are left; empty when none are.
-    """
-
-    count: int
-    left: int
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class RunStatements:
-    """The statements of one run that the log and the spool have.
-
-    Attributes:
-        digests: their SHA-256s, sorted.
-        incomplete_because: why there may be more; empty when both could be read.
-    """
-
-    digests: tuple[str, ...]
-    incomplete_because: str = ""
-
-
-class EvidenceWriter(Protocol):
-    """What the rest of Interlock knows of evidence."""
-
-    def record(self, statement: Statement) -> Recorded:
-        """Keep a statement; it is in the log or on the disk of the spool when this returns."""
-
-    def record_all(self, statements: Sequence[Statement]) -> list[Recorded]:
-        """Keep several statements."""
-
-    def ship(self) -> Shipped:
-        """Carry what waits in the spool to the log, oldest first."""
-
-    def of_run(self, run: Run, since: datetime) -> RunStatements:
-        """Return the statements of a run that has begun at this time, for its seal."""
 
 
 class BucketWriter:
@@ -126,8 +65,7 @@ class BucketWriter:
 
         Args:
             spool: where statements wait.
-            signer: signs statements; None when there are no credentials, and then they are signed when
-                shipped.
+            signer: signs statements; without credentials None, and then they are signed when shipped.
             log: keeps them; None where a part of it is not set up, and then all statements wait.
             missing: which part that is.
             wait_seconds: for how long a statement waits for the log; 0: not at all, it is left to a shipper.

@@ -79,9 +79,8 @@ class StatementSigner:
 
     def verifier_keys(self) -> dict[str, VerifierKey]:
         """All versions of the key by their ids, as they are published."""
-        return {
-            statement_keyid(key.raw): VerifierKey(self._key.name, key.raw) for key in self._key.versions()
-        }
+        keys = self._key.versions()
+        return {statement_keyid(key.raw): VerifierKey(self._key.name, key.raw) for key in keys}
 
     def close(self) -> None:
         """Close the connection to Vault."""

@@ -1,9 +1,9 @@
 """Statements that wait for the log: a folder that many processes write to at once, and one of them empties.
 
 `append` needs no lock: a statement is a file of its own, on the disk when it returns. Whoever holds the
-leader's lock (`lead`) gives what waits its places in a chain of hashes, takes it to the log a batch at a
-time, and removes it. The lock is a flock and ends with its process. With several workers the folder is a
-volume that all of them mount, on a file system where flock holds.
+leader's lock (`lead`) gives what waits its places in a chain of hashes, takes it to the log, and removes it.
+The lock is a flock and ends with its process. With several workers the folder is a volume
+that all of them mount, on a file system where flock holds.
 
 A file that was changed, or taken away, after it was chained is noticed, and nothing goes past it. What this
 can't show: that a file was taken out before it had a place, or the newest ones together with their lines of
@@ -16,17 +16,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from interlock.clients.spool_callers import Caller, Callers
+from interlock.clients.spool_callers import Caller
 from interlock.clients.spool_errors import SpoolError, SpoolFull, SpoolTampered, on_disk
-from interlock.clients.spool_folder import SpoolFolder, caller_of, replace_file, sync_folder
-from interlock.clients.spool_journal import Entry, Journal, Opened, Seen, first_missing
-from interlock.evidence.statement import sha256
-from interlock.evidence.waiting import Waiting, WaitingError, decode, encode
+from interlock.clients.spool_folder import NOBODY, SpoolFolder
+from interlock.clients.spool_journal import Entry, Journal, Opened, Seen
+from interlock.clients.spool_leader import Leader, Taken, decoded
+from interlock.evidence.waiting import Waiting, encode
 
 __all__ = ["Entry", "Leader", "Opened", "Seen", "Spool", "SpoolError", "SpoolFull", "SpoolTampered", "Taken"]
 
@@ -34,17 +33,8 @@ LIMIT_BYTES: Final = 256 * 1024 * 1024
 WARN_RATIO: Final = 0.8
 _ROOM_SECONDS: Final = 1.0
 """For how long a look at what waits is good enough."""
-_NOBODY: Final = "0" * 8
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A statement with its place in the chain."""
-
-    entry: Entry
-    waiting: Waiting
 
 
 class Spool:
@@ -76,7 +66,7 @@ class Spool:
         self._prepare()
         return Caller(self._files.callers)
 
-    def append(self, waiting: Sequence[Waiting], caller: str = _NOBODY) -> list[str]:
+    def append(self, waiting: Sequence[Waiting], caller: str = NOBODY) -> list[str]:
         """Write statements to the disk; return the names of their files.
 
         Raises:
@@ -139,7 +129,7 @@ class Spool:
             found = []
             for name in names:
                 with suppress(FileNotFoundError):
-                    found.append(_decoded(self._files.waiting / name, self._files.read(name)))
+                    found.append(decoded(self._files.waiting / name, self._files.read(name)))
         return found
 
     def count(self) -> int:
@@ -193,167 +183,3 @@ class Spool:
                 "%s: %d of %d bytes wait; ship them before it is full", self.folder, used, self._limit
             )
         self._used = used
-
-
-class Leader:
-    """Who holds the leader's lock of a spool."""
-
-    def __init__(self, files: SpoolFolder, journal: Journal, step: Callable[[str], None]) -> None:
-        """Keep the parts; `Spool.lead` makes it."""
-        self._files = files
-        self._journal = journal
-        self._step = step
-        self._callers = Callers(files.callers)
-        self._heard: tuple[set[str], dict[str, tuple[int | None, int | None]]] = (set(), {})
-        self.shipped = 0
-        """How many statements this leader took into the log."""
-
-    def overhear(self, names: Sequence[str], places: dict[str, tuple[int | None, int | None]]) -> None:
-        """Note in `places` the year and index of these files, the leader's own, when they are in the log."""
-        self._heard = (set(names), places)
-
-    @property
-    def opened(self) -> Opened | None:
-        """The open position, where there is one."""
-        return self._journal.opened
-
-    @property
-    def seen(self) -> Seen | None:
-        """The last head that a claim of this spool led to."""
-        return self._journal.seen
-
-    def gather(self) -> int:
-        """Give each new file its place, and remove what was done; return how many wait.
-
-        The places are durable with the next `open` or `save`.
-
-        Raises:
-            SpoolTampered: a file that has a place is gone.
-        """
-        with on_disk(self._files.root):
-            names = self._files.names()
-            there = set(names)
-            if left := there & self._journal.finished:
-                self._files.remove(sorted(left))
-            gone = first_missing(self._journal.waiting.values(), there)
-            if gone is not None:
-                raise SpoolTampered(f"{self._files.waiting / gone.name} is gone before it was shipped")
-            for name in names:
-                if name not in self._journal.names:
-                    self._journal.add(name, sha256(self._files.read(name)))
-        return len(self._journal.waiting)
-
-    def save(self) -> None:
-        """Bring the places to the disk."""
-        with on_disk(self._files.root):
-            self._journal.write(sync=True)
-
-    def save_what_can(self) -> None:
-        """Bring the places to the disk, after something failed: each new file's too, as far as it can be."""
-        with suppress(SpoolError):
-            if self._journal.opened is None:
-                self.gather()
-            self.save()
-
-    def waiting(self) -> Iterator[Taken]:
-        """Yield what waits, in the chain's order, each checked against the chain as it comes.
-
-        Raises:
-            SpoolTampered: the next file isn't the one that was written; what came before it was good.
-        """
-        for entry in list(self._journal.waiting.values()):
-            yield self._taken(entry)
-
-    def between(self, first: int, last: int) -> list[Taken]:
-        """What has these places in the chain; raises as `waiting`."""
-        return [self._taken(self._journal.waiting[n]) for n in range(first, last + 1)]
-
-    def _taken(self, entry: Entry) -> Taken:
-        path = self._files.waiting / entry.name
-        with on_disk(self._files.root):
-            try:
-                content = self._files.read(entry.name)
-            except FileNotFoundError:
-                raise SpoolTampered(f"{path} is gone before it was shipped") from None
-        if sha256(content) != entry.sha256:
-            raise SpoolTampered(f"{path}: it isn't the file that was written")
-        return Taken(entry, _decoded(path, content))
-
-    def open(self, position: Opened) -> None:
-        """Bring the claim that is about to be sent to the disk, with all places given so far."""
-        with on_disk(self._files.root):
-            self._journal.open(position)
-            self._journal.write(sync=True)
-        self._step("opened")
-
-    def done(self, seen: Seen, first: int) -> int:
-        """What the open claim carried is in the log: remove it, and tell who waits for it.
-
-        Args:
-            seen: the head that the claim led to.
-            first: the index of its first entry.
-        """
-        opened = self._journal.opened
-        assert opened is not None
-        entries = [self._journal.waiting[n] for n in range(opened.first, opened.last + 1)]
-        with on_disk(self._files.root):
-            self._journal.done(seen)
-            self._journal.write(sync=False)
-            self._step("done")
-            self._files.remove([entry.name for entry in entries])
-        self._step("removed")
-        places: dict[str, dict[str, int]] = {}
-        for position, entry in enumerate(entries):
-            places.setdefault(caller_of(entry.name), {})[entry.name] = first + position
-        self.shipped += len(entries)
-        own, heard = self._heard
-        for caller, found in places.items():
-            heard.update({name: (seen.year, index) for name, index in found.items() if name in own})
-            if caller != _NOBODY:
-                self._callers.tell(caller, {"year": seen.year, "places": found})
-        return len(entries)
-
-    def failed(self, reason: str) -> None:
-        """Tell all who wait why nothing goes to the log now."""
-        self._callers.tell_all({"failed": reason})
-
-    def edge(self) -> bytes | None:
-        """The log's right edge as the last leader left it."""
-        with on_disk(self._files.root):
-            try:
-                return self._files.edge.read_bytes()
-            except FileNotFoundError:
-                return None
-
-    def keep_edge(self, content: bytes | None) -> None:
-        """Leave the log's right edge to the next leader; a cache, so without bringing it to the disk."""
-        with on_disk(self._files.root):
-            if content is None:
-                self._files.edge.unlink(missing_ok=True)
-            else:
-                replace_file(self._files.edge, content, sync=False)
-
-    def close(self) -> None:
-        """End: begin the journal anew where it has grown and nothing waits in it."""
-        if not self._journal.ripe:
-            return
-        with on_disk(self._files.root):
-            if not set(self._files.names()) & self._journal.finished:
-                # What was removed must not come back once the journal has forgotten it.
-                sync_folder(self._files.waiting)
-                self._journal.compact()
-                self._callers.clear()
-
-    def wake(self) -> None:
-        """After the lock is free: wake one who waits for a statement that came meanwhile."""
-        for name in self._files.names():
-            if caller_of(name) != _NOBODY and self._callers.tell(caller_of(name), {"lead": True}):
-                break
-        self._callers.close()
-
-
-def _decoded(path: Path, content: bytes) -> Waiting:
-    try:
-        return decode(content)
-    except WaitingError as error:
-        raise SpoolTampered(f"{path}: {error}") from error

@@ -22,6 +22,8 @@ from typing import Final
 
 from interlock.clients.spool_errors import SpoolError, on_disk
 
+NOBODY: Final = "0" * 8
+"""The caller of a statement that nobody waits for."""
 _NAME: Final = re.compile(r"([0-9]{20})-([0-9a-f]{8})\.json")
 
 

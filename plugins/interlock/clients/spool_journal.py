@@ -105,9 +105,13 @@ class Journal:
     def create(self) -> None:
         """Make an empty journal."""
         self._forget()
-        self._replace(
-            canonical({"do": "begin", "format": FORMAT, "id": secrets.token_hex(16), "prev": ORIGIN})
-        )
+        begin: dict[str, Json] = {
+            "do": "begin",
+            "format": FORMAT,
+            "id": secrets.token_hex(16),
+            "prev": ORIGIN,
+        }
+        self._replace(canonical(begin))
 
     def read(self) -> bool:
         """Read what was appended since the last time; False where there is no journal.
@@ -221,9 +225,7 @@ class Journal:
             self.seen = Seen(**seen) if seen else None
             return
         if fields["prev"] != self._head or self._head == ORIGIN:
-            raise SpoolTampered(
-                f"{self._path}: the line after {self.sequence} doesn't follow the one before it"
-            )
+            raise SpoolTampered(f"{self._path}: a line after place {self.sequence} doesn't follow")
         if what == "add":
             self._apply_add(fields)
         elif what == "open":

@@ -18,6 +18,10 @@ class ConnectionMissing(ValueError):
     """A connection isn't there or can't be used; the message says what to set."""
 
 
+class ConnectionAbsent(ConnectionMissing):
+    """Nobody has set up this connection."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """One connection, as Airflow names its parts; what isn't set is empty."""
@@ -101,7 +105,7 @@ def connection(name: str, variables: Mapping[str, str] | None = None) -> Connect
     where = variable(name)
     text = (os.environ if variables is None else variables).get(where, "").strip()
     if not text:
-        raise ConnectionMissing(f"connection {name}: the environment variable {where} is not set")
+        raise ConnectionAbsent(f"connection {name}: the environment variable {where} is not set")
     try:
         return _from_json(name, json.loads(text)) if text.startswith("{") else _from_uri(name, text)
     except (ValueError, TypeError, AttributeError):

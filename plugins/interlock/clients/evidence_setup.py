@@ -17,7 +17,7 @@ from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.signing import CheckpointSigner, StatementSigner
 from interlock.clients.spool import Spool
 from interlock.clients.vault import VaultClient, VaultSettings
-from interlock.connections import Connection, ConnectionMissing
+from interlock.connections import Connection, ConnectionAbsent, ConnectionMissing
 from interlock.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,7 @@ def evidence_log(
     try:
         own = VaultSettings.of_connection(read(settings.log_vault))
     except ConnectionMissing as error:
-        raise ConnectionMissing(
-            f"{error}; the log's heads are signed through it, by a role that the workers don't have"
-        ) from None
+        raise type(error)(f"{error}; the log's heads are signed through it, by a role of their own") from None
     if timeout is not None:
         bucket = replace(bucket, timeout=timeout)
         workers, own = replace(workers, timeout=timeout), replace(own, timeout=timeout)
@@ -78,12 +76,12 @@ def writer(
         workers = workers if timeout is None else replace(workers, timeout=timeout)
         signer = StatementSigner(VaultClient(workers), settings.transit_key)
     except ConnectionMissing as error:
-        log.error("statements are not signed now: %s", error)
+        _note("statements are not signed now", error)
     try:
         found = evidence_log(settings, read, vault=vault, store=store, timeout=timeout)
     except ValueError as error:
         missing = str(error)
-        log.error("statements wait in the spool: %s", missing)
+        _note("statements wait in the spool", error)
     try:
         wait = settings.evidence_wait
     except ValueError as error:
@@ -92,6 +90,12 @@ def writer(
     return BucketWriter(
         spool=Spool(settings.spool), signer=signer, log=found, missing=missing, wait_seconds=wait
     )
+
+
+def _note(what: str, error: ValueError) -> None:
+    """A connection that nobody has set up may be meant so; one that can't be used is a mistake."""
+    level = logging.INFO if isinstance(error, ConnectionAbsent) else logging.ERROR
+    log.log(level, "%s: %s", what, error)
 
 
 def last_head(settings: Settings, read: Read, *, vault: str, store: str) -> bytes | None:

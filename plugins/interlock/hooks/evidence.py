@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from interlock.connections import Connection, ConnectionMissing, of_airflow
+from interlock.connections import Connection, ConnectionAbsent, ConnectionMissing, of_airflow
 from interlock.hooks.settings import settings
 from interlock.hooks.vault import InterlockVaultHook
 
@@ -85,4 +85,4 @@ class EvidenceHook(BaseHook):
         try:
             return of_airflow(self.get_connection(name))
         except AirflowNotFoundException:
-            raise ConnectionMissing(f"there is no connection {name}") from None
+            raise ConnectionAbsent(f"there is no connection {name}") from None

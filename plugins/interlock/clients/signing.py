@@ -9,24 +9,18 @@ before it, so that a verifier that knows only one of them goes on.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from interlock.clients.vault import PublicKey, Signature, VaultClient, VaultRefused
-from interlock.evidence.envelope import Envelope, pae
+from interlock.evidence.envelope import Envelope, key_id, pae
 from interlock.evidence.log.note import VerifierKey, sign_note
 
 SIGNED_AT_ONCE: Final = 100
 """How many statements one request to Vault signs: at their largest 7 MB, of the 32 MiB that it takes."""
 OVERLAP: Final = timedelta(days=30)
-
-
-def statement_keyid(public: bytes) -> str:
-    """Return the id of a statements' key, as envelopes name it: 8 hex digits of the key's SHA-256."""
-    return hashlib.sha256(public).hexdigest()[:8]
 
 
 class _Key:
@@ -72,7 +66,7 @@ class StatementSigner:
             some = payloads[begin : begin + SIGNED_AT_ONCE]
             signatures = self._key.vault.sign_all(self._key.name, [pae(payload) for payload in some])
             found += (
-                Envelope(payload, signature.raw, statement_keyid(self._key.version(signature.version).raw))
+                Envelope(payload, signature.raw, key_id(self._key.version(signature.version).raw))
                 for payload, signature in zip(some, signatures, strict=True)
             )
         return found
@@ -80,7 +74,7 @@ class StatementSigner:
     def verifier_keys(self) -> dict[str, VerifierKey]:
         """All versions of the key by their ids, as they are published."""
         keys = self._key.versions()
-        return {statement_keyid(key.raw): VerifierKey(self._key.name, key.raw) for key in keys}
+        return {key_id(key.raw): VerifierKey(self._key.name, key.raw) for key in keys}
 
     def close(self) -> None:
         """Close the connection to Vault."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,3 +93,8 @@ def pae(payload: bytes) -> bytes:
     """Return the DSSE pre-authentication encoding of a payload: what is signed."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def key_id(public: bytes) -> str:
+    """Return the `keyid` that names an ed25519 public key of 32 bytes: 8 hex digits of its SHA-256."""
+    return hashlib.sha256(public).hexdigest()[:8]

@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from made_trees import derived, hashed, tree_hash
 
-from interlock.evidence.envelope import Envelope, pae
+from interlock.evidence.envelope import Envelope, key_id, pae
 from interlock.evidence.log.note import VerifierKey
 from interlock.evidence.predicates import BASE
 from interlock.evidence.redaction import rfc3339
 from interlock.evidence.statement import STATEMENT_TYPE, Run, attest_late, canonical, make_statement, sha256
 from interlock.evidence.verification.report import Report
 from interlock.evidence.verification.source import ObjectMissing, ObjectTooLarge, Retention, Version
-from interlock.evidence.verification.trust import Trust, dsse_keyid
+from interlock.evidence.verification.trust import Trust
 from interlock.evidence.verification.verify import Options, verify
 
 NAME = "interlock/tests"
@@ -109,7 +109,7 @@ class Signer:
         self.private = Ed25519PrivateKey.generate()
         public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.key = VerifierKey(name, public)
-        self.dsse = dsse_keyid(public)
+        self.dsse = key_id(public)
 
     def note(self, body: bytes) -> bytes:
         line = base64.b64encode(bytes.fromhex(self.key.keyid) + self.private.sign(body)).decode()

@@ -7,7 +7,6 @@ envelope's `keyid` for it is the first 4 bytes of SHA-256 of the public key, in 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from interlock.evidence.envelope import key_id
 from interlock.evidence.log.note import NoteError, VerifierKey
 
 MAX_KEY_FILE: Final = 64 * 1024
@@ -54,11 +54,6 @@ def read_keys(text: bytes, name: str) -> tuple[VerifierKey, ...]:
     return tuple(keys)
 
 
-def dsse_keyid(public: bytes) -> str:
-    """The `keyid` by which an envelope names the ed25519 public key of 32 bytes that signed it."""
-    return hashlib.sha256(public).digest()[:4].hex()
-
-
 @dataclass(frozen=True)
 class Trust:
     """The trusted keys.
@@ -81,7 +76,7 @@ class Trust:
             )
         return cls(
             checkpoints,
-            {dsse_keyid(key.public): Ed25519PublicKey.from_public_bytes(key.public) for key in statements},
+            {key_id(key.public): Ed25519PublicKey.from_public_bytes(key.public) for key in statements},
         )
 
     @property

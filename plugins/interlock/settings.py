@@ -97,6 +97,10 @@ class Settings:
             )
         return timedelta(days=int(days))
 
+    def log_of(self, bucket: str) -> str:
+        """The name of the log in a bucket: as set, else after the bucket."""
+        return self.log_name or f"interlock/{bucket}"
+
     @property
     def evidence_wait(self) -> float:
         """For how many seconds a task waits until its statements are in the log.

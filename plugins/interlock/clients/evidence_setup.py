@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 
 from interlock.clients.evidence import BucketWriter
@@ -24,11 +23,6 @@ log = logging.getLogger(__name__)
 
 Read = Callable[[str], Connection]
 """Gives a connection by its name, or raises ConnectionMissing."""
-
-
-def log_name(settings: Settings, store: StoreSettings) -> str:
-    """The log's name: as set, else after its bucket."""
-    return settings.log_name or f"interlock/{store.bucket}"
 
 
 def evidence_log(
@@ -56,7 +50,7 @@ def evidence_log(
     if timeout is not None:
         bucket = replace(bucket, timeout=timeout)
         workers, own = replace(workers, timeout=timeout), replace(own, timeout=timeout)
-    name = log_name(settings, bucket)
+    name = settings.log_of(bucket.bucket)
     return EvidenceLog(
         store=ObjectStore(bucket),
         statements=StatementSigner(VaultClient(workers), settings.transit_key),
@@ -96,10 +90,3 @@ def _note(what: str, error: ValueError) -> None:
     """A connection that nobody has set up may be meant so; one that can't be used is a mistake."""
     level = logging.INFO if isinstance(error, ConnectionAbsent) else logging.ERROR
     log.log(level, "%s: %s", what, error)
-
-
-def last_head(settings: Settings, read: Read, *, vault: str, store: str) -> bytes | None:
-    """The log's newest signed head; None where there is no log yet."""
-    with closing(evidence_log(settings, read, vault=vault, store=store)) as found:
-        head = found.head()
-    return None if head is None else head.note

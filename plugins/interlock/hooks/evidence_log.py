@@ -78,7 +78,7 @@ class EvidenceLogHook(BaseHook):
             ]
             return Trust.of(*files)
         found = settings()
-        log = self.log_name or found.log_name or f"interlock/{bucket}"
+        log = self.log_name or found.log_of(bucket)
         with closing(InterlockVaultHook(self.vault_conn_id).client) as vault:
             heads = vault.public_key(found.log_transit_key)
             statements = vault.public_key(found.transit_key)

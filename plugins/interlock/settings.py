@@ -39,8 +39,6 @@ class Settings:
             in the spool; 0: not at all.
         key_overlap_days: for how many days after the rotation of the log's key its heads are also signed by
             the version before.
-        witnesses: where the log's last head is kept besides the bucket: a JSON list of files (absolute paths)
-            and of Airflow connections to further buckets (`{"connection": "…"}`).
         notifiers: whom to tell of failures, waiting approvals and stuck locks: a JSON list of Airflow
             notifiers, each with its `classpath` and `kwargs`; empty: nobody.
         lock_notice_minutes: for how many minutes a train may wait for its lock before people are told; 0:
@@ -55,7 +53,6 @@ class Settings:
     log_name: str = ""
     evidence_wait_seconds: str = EVIDENCE_WAIT_SECONDS
     key_overlap_days: str = KEY_OVERLAP_DAYS
-    witnesses: str = ""
     notifiers: str = ""
     lock_notice_minutes: str = LOCK_NOTICE_MINUTES
     journal_days: str = JOURNAL_DAYS
@@ -76,7 +73,6 @@ class Settings:
             log_name=get("log_name"),
             evidence_wait_seconds=get("evidence_wait_seconds") or EVIDENCE_WAIT_SECONDS,
             key_overlap_days=get("key_overlap_days") or KEY_OVERLAP_DAYS,
-            witnesses=get("witnesses"),
             notifiers=get("notifiers"),
             lock_notice_minutes=get("lock_notice_minutes") or LOCK_NOTICE_MINUTES,
             journal_days=get("journal_days") or JOURNAL_DAYS,

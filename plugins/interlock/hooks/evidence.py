@@ -14,7 +14,6 @@ from interlock.hooks.vault import InterlockVaultHook
 
 if TYPE_CHECKING:
     from interlock.clients.evidence import BucketWriter
-    from interlock.clients.log import EvidenceLog
 
 
 class EvidenceHook(BaseHook):
@@ -54,16 +53,6 @@ class EvidenceHook(BaseHook):
     def get_conn(self) -> BucketWriter:
         """Return the writer."""
         return self.writer
-
-    def log_of(self) -> EvidenceLog:
-        """The log itself; nothing is sent before its first request.
-
-        Raises:
-            ConnectionMissing: a connection doesn't exist or can't be used.
-        """
-        from interlock.clients.evidence_setup import evidence_log
-
-        return evidence_log(settings(), self._read, vault=self.vault_conn_id, store=self.evidence_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the bucket can be trusted with evidence, and a sentence about it."""

@@ -60,7 +60,6 @@ CODES: Final[Mapping[str, tuple[Weight, str]]] = MappingProxyType(
         "delete-marker": (Weight.BAD, "somebody deleted an object: it has a delete marker"),
         "second-version": (Weight.BAD, "an object that is written once has another version"),
         "unknown-object": (Weight.NOTICE, "an object under log/ that no writer makes"),
-        "object-too-large": (Weight.BAD, "an object is larger than anything that belongs there"),
         "envelope-malformed": (Weight.BAD, "an entry is not a signed in-toto statement"),
         "statement-signature": (Weight.BAD, "a statement's signature does not hold"),
         "statement-key": (Weight.BAD, "a statement is signed by a key that you don't trust"),
@@ -76,7 +75,6 @@ CODES: Final[Mapping[str, tuple[Weight, str]]] = MappingProxyType(
         "seal-gap": (Weight.BAD, "a run's seal lists a statement that is not in the log"),
         "seal-incomplete": (Weight.NOTICE, "a run's seal says that it may not list all statements"),
         "seal-unlisted": (Weight.NOTICE, "a run has statements that its seal does not list"),
-        "run-unsealed": (Weight.NOTICE, "a run has statements and no seal"),
         "year-unlinked": (Weight.BAD, "a year's log does not begin with the last head of the one before"),
         "year-not-closed": (Weight.BAD, "a year's log goes on although the next one was opened"),
         "year-missing": (Weight.BAD, "a year's log that the next one continues is not there"),
@@ -86,8 +84,6 @@ CODES: Final[Mapping[str, tuple[Weight, str]]] = MappingProxyType(
         "entry-missing": (Weight.BAD, "an entry of the archive's range is not in it"),
         "receipt-malformed": (Weight.BAD, "a receipt is not a proof in the form tlog-proof"),
         "receipt-mismatch": (Weight.BAD, "a receipt does not prove its entry"),
-        "receipt-missing": (Weight.BAD, "an entry of the archive has no receipt"),
-        "archive-mismatch": (Weight.BAD, "the archive holds something else than its list says"),
     }
 )
 """Each code's weight, and what it means in one clause."""

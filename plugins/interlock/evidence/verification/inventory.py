@@ -7,7 +7,6 @@ read, and the others are findings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
@@ -93,12 +92,6 @@ class YearInventory:
         level, number, width = tile
         self.tiles[tile] = version
         self.covered = max(self.covered, (number * WIDTH + width) << (8 * max(level, 0)))
-
-    def lasting(self) -> Iterator[Version]:
-        """The committed version of each object that is to last."""
-        yield from self.claims.values()
-        yield from self.checkpoints.values()
-        yield from (version for (_, _, width), version in self.tiles.items() if width == WIDTH)
 
 
 def of_ref(ref: TileRef) -> TileKey:

@@ -20,6 +20,7 @@ from typing import Final
 
 import rfc8785
 
+from interlock.evidence.log.layout import BLOBS
 from interlock.evidence.predicates import LATE_URI, predicate
 from interlock.evidence.redaction import Json, Redaction, clean, redact_text, rfc3339
 
@@ -99,7 +100,7 @@ def canonical(value: Json) -> bytes:
 
 def evidence_key(digest: str) -> str:
     """Return the key of the evidence with this digest."""
-    return f"evidence/sha256/{digest}"
+    return BLOBS + digest
 
 
 def make_statement(

@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Final
 
+from interlock.evidence.log.layout import BLOBS
 from interlock.evidence.statement import evidence_key
 from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.source import (
@@ -22,7 +23,6 @@ from interlock.evidence.verification.source import (
 )
 
 KEEP: Final = timedelta(days=1095)
-PREFIX: Final = "evidence/sha256/"
 
 Place = tuple[int, int] | None
 """Year and index of the first entry that an object concerns."""
@@ -46,7 +46,7 @@ class Wanted:
 def blob_versions(source: Source, digests: Iterable[str], *, all_at_once: bool) -> Iterator[list[Version]]:
     """The versions of each blob: those of one listing, or (few of many) of a listing each."""
     if all_at_once:
-        for _, versions in groupby(source.versions(PREFIX), key=lambda version: version.key):
+        for _, versions in groupby(source.versions(BLOBS), key=lambda version: version.key):
             yield list(versions)
         return
     for digest in digests:
@@ -75,7 +75,7 @@ def judge_blobs(
     """
     committed: dict[str, Version] = {}
     for versions in blob_versions(source, wanted, all_at_once=all_at_once):
-        digest = versions[0].key.removeprefix(PREFIX)
+        digest = versions[0].key.removeprefix(BLOBS)
         place = wanted[digest][1:] if digest in wanted else None
         for one in versions:
             if one.marker:

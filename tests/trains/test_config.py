@@ -5,30 +5,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planned_services import service
 
 from interlock.trains.config import RELEASE_PATTERN, Release, RunConfigError, parse_run_config
 from interlock.trains.image import Image, ImageError, release_image
-from interlock.trains.model import Environment, Service, Train
+from interlock.trains.model import Environment, Train
 
 DIGEST = "sha256:" + "0a" * 32
-
-
-def service(name: str, *after: str) -> Service:
-    return Service(
-        name=name,
-        image=f"registry.internal/{name}",
-        kind="Deployment",
-        workload=name,
-        container="app",
-        after=after,
-        deadline=timedelta(minutes=5),
-        soak=timedelta(seconds=15),
-    )
 
 
 TRAIN = Train(

@@ -71,6 +71,14 @@ def ship_until(parts: Parts, step: str) -> None:
     parts.writer(step=kill).ship()
 
 
+def ship_killed(parts: Parts, step: str) -> None:
+    """Ship in a process that is killed at a step."""
+    process = SPAWN.Process(target=ship_until, args=(fresh(parts), step))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_shipper_killed_at_any_step_leaves_nothing_lost_or_doubled(
@@ -79,10 +87,7 @@ def test_a_shipper_killed_at_any_step_leaves_nothing_lost_or_doubled(
     vault, parts.vault = parts.vault, parts.vault if signed else None
     digests = spooled(parts, run, 3)
     parts.vault = vault
-    process = SPAWN.Process(target=ship_until, args=(fresh(parts), step))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    ship_killed(parts, step)
     assert parts.writer().ship().left == 0
     assert logged(store) == digests
     assert not any((parts.folder / "waiting").iterdir())
@@ -93,9 +98,7 @@ def test_a_rival_that_takes_the_position_of_a_killed_shipper_costs_nothing(
     parts: Parts, store: ObjectStore, run: Run
 ) -> None:
     digests = spooled(parts, run, 3)
-    process = SPAWN.Process(target=ship_until, args=(fresh(parts), "opened"))
-    process.start()
-    process.join()
+    ship_killed(parts, "opened")
     other = parts.elsewhere(parts.folder.with_name("other"))
     rival = statement(run, "rival")
     assert other.writer().record(rival).index == 0
@@ -108,9 +111,7 @@ def test_what_a_killed_writer_claimed_is_published_by_another_host(
     parts: Parts, store: ObjectStore, run: Run
 ) -> None:
     digests = spooled(parts, run, 3)
-    process = SPAWN.Process(target=ship_until, args=(fresh(parts), "claimed"))
-    process.start()
-    process.join()
+    ship_killed(parts, "claimed")
     other = parts.elsewhere(parts.folder.with_name("other"))
     after = statement(run, "after")
     assert other.writer().record(after).index == 3

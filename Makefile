@@ -41,7 +41,7 @@ test: $(READY) ## The whole suite, in a sandbox of its own
 bench: $(READY) ## Measure trains of 3 to 200 services into docs/benchmarks.md, in a sandbox of its own (BENCH="--sizes 3,12")
 	PYTHONPATH=. $(BIN)/python -m benchmarks --results benchmarks/results/latest.json --markdown docs/benchmarks.md $(BENCH)
 
-demo: $(READY) ## Bring the sandbox up, then run two trains: one arrives, one goes back
+demo: $(READY) ## Bring the sandbox up, run two trains, one arrives and one goes back, and verify their evidence
 	$(SANDBOX) up
 	$(SANDBOX) demo
 

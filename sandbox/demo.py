@@ -1,7 +1,7 @@
-"""The demo: two trains on the running sandbox, one that arrives and one that goes back.
+"""The demo: two trains on the running sandbox, one that arrives and one that goes back, and their evidence.
 
 Everything is done as a user would do it: the trains are triggered over Airflow's REST API, and what runs is
-read from the cluster, not from what Interlock says of itself.
+read from the cluster, not from what Interlock says of itself. The evidence is verified by an auditor's means.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from sandbox.evidence_demo import Auditor, AuditorError
 from sandbox.parts import kubernetes
 from sandbox.parts.airflow import USER
 from sandbox.state import State
@@ -65,7 +66,7 @@ class Outcome:
 
 
 def demo(state: State) -> int:
-    """Run two trains, one that arrives and one that goes back; leaves all running."""
+    """Run two trains, one that arrives and one that goes back, verify their evidence; leave all running."""
     password = state.known_secret("airflow-password")
     if password is None:
         print(f"There is no sandbox in {state.root}; `python -m sandbox up` starts one.", file=sys.stderr)
@@ -77,6 +78,10 @@ def demo(state: State) -> int:
             _wait_for_dag(api)
             _wait_for_others(api)
             ok = _arrives(api, state, runs) and _goes_back(api, state, runs)
+        if ok and not Auditor.of(state).show([(DAG, run_id) for run_id in runs]):
+            return _failed(state, "the evidence is not as expected, see above", "seaweedfs.log")
+    except AuditorError as error:
+        return _failed(state, str(error), "seaweedfs.log")
     except DemoError as error:
         return _failed(state, str(error), error.log)
     except httpx.HTTPStatusError as error:

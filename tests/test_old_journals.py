@@ -10,7 +10,7 @@ from moved_train import DAG, NOW, RUN, moved
 from interlock.clients.journal import JournalStore, Written
 from interlock.clients.old_journals import remove_old
 from interlock.manifest import ObjectRef
-from interlock.trains.entries import Head, ServiceJournal, head_name, run_hash
+from interlock.trains.entries import Head, ServiceJournal, head_name, run_hash, service_name
 from interlock.trains.journal import STATE_LABEL
 
 HASH = run_hash(DAG, RUN)
@@ -69,3 +69,20 @@ async def test_a_journal_that_was_opened_anew_meanwhile_stays() -> None:
     assert await remove_old(cluster, "interlock", NOW, timedelta(days=30)) == []
     assert await JournalStore(cluster, "interlock").open_heads() != []
     assert (await JournalStore(cluster, "interlock").service(HASH, "a")).journal.moved
+
+
+async def test_what_is_left_of_a_run_whose_head_somebody_deleted_is_kept_as_long() -> None:
+    cluster = await moved()
+    names = (head_name(HASH), service_name(HASH, "a"))
+    head, part = (ObjectRef("v1", "Secret", "interlock", name) for name in names)
+    made = NOW - timedelta(days=29)
+    await cluster.merge(part, {"metadata": {"creationTimestamp": made.isoformat()}})
+    found = await cluster.get(head)
+    assert found is not None
+    await cluster.delete(head, found.uid)
+
+    await remove_old(cluster, "interlock", NOW, timedelta(days=30))
+    assert await JournalStore(cluster, "interlock").headless() == {HASH: ["a", "b"]}
+
+    await remove_old(cluster, "interlock", NOW + timedelta(days=2), timedelta(days=30))
+    assert await JournalStore(cluster, "interlock").headless() == {HASH: ["b"]}

@@ -10,7 +10,7 @@ from interlock.clients.locks import all_held
 from interlock.clients.spool import Spool, SpoolError
 from interlock.trains import lock
 from interlock.trains.change import Change
-from interlock.trains.entries import Head, ServiceJournal
+from interlock.trains.entries import Head, ServiceJournal, without_head
 from interlock.trains.model import Environment
 from interlock.trains.plan import Plan
 from interlock.trains.view import text
@@ -34,6 +34,8 @@ async def status(client: KubernetesClient, environment: Environment) -> list[str
         if head.paused_since:
             lines.append(f"    PAUSED since {head.paused_since}: goes neither on nor back; unpause its DAG")
         lines += await _services(store, head)
+    for run, services in (await store.headless()).items():
+        lines.append(f"  {without_head(run, services)}")
     left = await store.left(environment.name)
     lines.append(f"runs that ended not whole: {len(left)}")
     for head in left:

@@ -54,14 +54,22 @@ class TaskInstance:
 
     run_id = RUN
 
-    def __init__(self, verdict: str | None = None, before: str | None = None) -> None:
-        self._verdict, self._before = verdict, before
+    def __init__(
+        self,
+        verdict: str | None = None,
+        before: str | None = None,
+        said: str | None = None,
+        task_id: str = "close",
+    ) -> None:
+        self.task_id = task_id
+        self._before = before
+        self._verdicts = {RUN: verdict, "before": said}
 
-    def xcom_pull(self, *, task_ids: str, key: str) -> str | None:
-        return self._verdict if (task_ids, key) == ("close", "verdict") else None
+    def xcom_pull(self, *, task_ids: str, key: str, run_id: str = RUN) -> str | None:
+        return self._verdicts[run_id] if (task_ids, key) == (self.task_id, "verdict") else None
 
     def get_previous_dagrun(self) -> Any:
-        return SimpleNamespace(state=self._before) if self._before else None
+        return SimpleNamespace(state=self._before, run_id="before") if self._before else None
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def test_a_failed_train_is_told_with_its_verdict_and_link(file: Path) -> None:
 
 def test_without_a_task_instance_or_verdict_the_schedulers_reason_is_told(file: Path) -> None:
     InterlockNotifier("failed")(_context())
-    InterlockNotifier("failed")(_context("train_watchdog", ti=TaskInstance("not a train's verdict")))
+    InterlockNotifier("failed")(_context("train_watchdog", ti=TaskInstance(task_id="watch")))
     assert [line["text"] for line in _lines(file)] == [
         f"{TRAIN} failed: task_failure",
         "train_watchdog failed: task_failure",
@@ -150,12 +158,28 @@ def test_a_setting_that_is_wrong_is_logged_and_raises_nothing(
     assert "nobody is told of it failed: [interlock] notifiers: expected [{" in caplog.text
 
 
-@pytest.mark.parametrize(("before", "told"), [("failed", 0), ("success", 1), (None, 1)])
-def test_of_a_scheduled_dag_only_the_first_failure_in_a_row_is_told(
-    file: Path, before: str | None, told: int
+@pytest.mark.parametrize(
+    ("before", "said", "now", "told"),
+    [
+        ("failed", None, None, 0),
+        ("success", None, None, 1),
+        (None, None, None, 1),
+        ("failed", "run 1 is paused", "run 1 is paused", 0),
+        ("failed", "run 1 is paused", "run 1 is paused\nrun 2 is not whole", 1),
+        ("failed", "run 1 is paused\nrun 2 is not whole", "run 2 is not whole", 0),
+        ("failed", "run 1 is paused", None, 1),
+        ("failed", None, "run 2 is not whole", 1),
+        ("success", "run 1 is paused", "run 1 is paused", 1),
+    ],
+)
+def test_of_a_scheduled_dag_what_the_failure_before_has_said_is_not_told_again(
+    file: Path, before: str | None, said: str | None, now: str | None, told: int
 ) -> None:
-    InterlockNotifier("failed", first=True)(_context("evidence_shipping", ti=TaskInstance(before=before)))
-    assert len(_lines(file)) == told
+    ti = TaskInstance(now, before, said, task_id="watch")
+    InterlockNotifier("failed", first=True)(_context("train_watchdog", ti=ti))
+    lines = _lines(file)
+    assert len(lines) == told
+    assert all(line["text"] == f"train_watchdog failed: {now or 'task_failure'}" for line in lines)
 
 
 def test_the_file_notifier_serves_any_dag_without_the_setting(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from cleared_train import close, decided, holders, images, rollback, somebody_se
 from train_in_memory import HASH, TrainInMemory
 
 from interlock.clients.kubernetes import Unreachable
-from interlock.runs.run import DRY_KEY
+from interlock.runs.run import DRY_KEY, LOCKED_KEY
 from interlock.trains.plan import Plan
 
 
@@ -96,7 +96,8 @@ def test_only_a_dry_run_may_end_well_without_having_moved(
 
 def test_a_run_that_never_locked_says_nothing_of_what_others_moved(train: TrainInMemory) -> None:
     train.ti.run_id = "manual__2"
-    train.ti.states |= {"lock": "success"}
+    train.ti.states |= {"lock": "failed"}
+    del train.ti.xcoms["lock", LOCKED_KEY]
     with pytest.raises(AirflowFailException, match=r"all old: .*this run has no journal"):
         close(train)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,13 +11,14 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from jinja2 import StrictUndefined, Template
 from memory_cluster import MemoryCluster
-from moved_train import deployment, planned
+from moved_train import NOW, deployment, planned
 from train_in_memory import TrainInMemory
 
 from interlock.operators.train import ApproveOperator, PlanOperator, UndoPlanOperator
 from interlock.operators.train_end import CloseOperator
 from interlock.operators.train_evidence import undo_of
 from interlock.runs.run import PLAN_KEY, VERDICT_KEY, WHY_KEY
+from interlock.trains.entries import Head
 from interlock.trains.plan import Plan
 
 
@@ -57,6 +59,14 @@ def test_close_repeats_why_an_undo_can_not_be_planned(train: TrainInMemory) -> N
     with pytest.raises(AirflowFailException):
         UndoPlanOperator(task_id="plan", train="payments", undo=True).execute(train.context)
     assert "there is no journal of a run 'nope'" in _end(train)
+
+
+def test_who_wants_to_take_an_undo_back_is_told_what_to_do_instead(train: TrainInMemory) -> None:
+    head = Head("undo_train__payments", "manual__8", "payments", "sandbox", planned().to_json(), NOW)
+    asyncio.run(train.store.open(head))
+    train.context["params"] |= {"run_id": "manual__8"}
+    with pytest.raises(AirflowFailException, match=r"itself an undo.*trigger promotion_train__payments"):
+        UndoPlanOperator(task_id="plan", train="payments", undo=True).execute(train.context)
 
 
 def test_close_repeats_why_a_plan_that_was_made_failed_all_the_same(train: TrainInMemory) -> None:

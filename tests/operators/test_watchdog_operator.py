@@ -29,12 +29,16 @@ class Airflow:
     def __init__(self, *, paused: bool = False, **states: str) -> None:
         self.paused = paused
         self.states = states
+        self.pushed: dict[str, str] = {}
 
     def get_dr_count(self, dag_id: str, run_ids: list[str]) -> int:
         return sum(run in self.states for run in run_ids)
 
     def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
         return self.states[run_id]
+
+    def xcom_push(self, *, key: str, value: str) -> None:
+        self.pushed[key] = value
 
     def get_dag(self, dag_id: str) -> Any:
         return SimpleNamespace(is_paused=self.paused)

@@ -71,7 +71,8 @@ def test_a_run_goes_on_only_from_where_its_journal_says_it_is(
 @pytest.mark.parametrize(
     ("head", "journal", "said"),
     [
-        (None, MOVED, "changed nothing"),
+        (None, MOVED, "the run's own journal is gone"),
+        (None, ServiceJournal("a"), "changed nothing"),
         (HEAD, ServiceJournal("a"), "changed nothing"),
         (HEAD, MOVED, "not stopped"),
         (replace(HEAD, closed=True, stop=STOP), MOVED, "undo_train__payments"),
@@ -92,7 +93,9 @@ def test_a_service_goes_back_only_in_an_open_run_whose_line_is_stopped(
 @pytest.mark.parametrize("state", ["running", "success", "failed", "up_for_retry", "deferred"])
 @pytest.mark.parametrize("task", ["rollback.decide", "close"])
 def test_nothing_moves_once_the_run_ends(task: str, state: str) -> None:
-    assert "clear the task `lock`" in ending({task: state})
+    why = ending({task: state})
+    assert "clear the task `lock`" in why
+    assert ("this run has ended" in why) == ((task, state) in {("close", "success"), ("close", "failed")})
     assert ending({task: None, "a.promote": state}) == ""
 
 

@@ -178,6 +178,20 @@ async def test_only_a_task_that_was_marked_stops_the_line_not_one_that_begins_an
     assert bool(await stop(cluster)) is stops
 
 
+async def test_a_wait_that_is_taken_away_raises_nothing_where_airflow_does_not_answer(
+    cluster: LiveCluster,
+) -> None:
+    def away(**_: object) -> dict[str, dict[str, str]]:
+        raise RuntimeError("no answer")
+
+    for trigger in (rollout(), soak()):
+        trigger._task_instance = SimpleNamespace(  # type: ignore[assignment]
+            dag_id="d", run_id="r", task_id="a.promote", get_task_states=away
+        )
+        await trigger.on_kill()
+    assert await stop(cluster) is None
+
+
 async def test_a_failure_is_told_also_while_the_line_can_not_be_stopped(cluster: LiveCluster) -> None:
     cluster.put(deployment(complete=False))
     waits = asyncio.create_task(ending(rollout()))

@@ -42,12 +42,14 @@ class Found:
         leases: the locks that somebody holds.
         unreadable: open journals whose head can't be read, why.
         strays: open journals in its namespace whose environment no file names any more.
+        headless: by run hash, the services whose journals are there although their run's head is gone.
     """
 
     heads: tuple[Head, ...]
     leases: tuple[Manifest, ...]
     unreadable: tuple[str, ...] = ()
     strays: tuple[Head, ...] = ()
+    headless: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -113,13 +115,15 @@ async def look(client: KubernetesClient, environment: Environment, known: Collec
         environment: the environment.
         known: the names of all environments.
     """
-    heads, unreadable = await JournalStore(client, environment.journal_namespace).open_runs()
+    store = JournalStore(client, environment.journal_namespace)
+    heads, unreadable = await store.open_runs()
     leases = await locks.all_held(client, environment.journal_namespace)
     return Found(
         tuple(head for head in heads if head.environment == environment.name),
         tuple(leases),
         tuple(unreadable),
         tuple(head for head in heads if head.environment not in (environment.name, *known)),
+        await store.headless(),
     )
 
 

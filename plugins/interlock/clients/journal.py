@@ -100,6 +100,19 @@ class JournalStore:
                 unreadable.append(str(error))
         return heads, unreadable
 
+    async def headless(self) -> dict[str, list[str]]:
+        """By run hash, the services whose journals are there although their run's head is gone."""
+        # The parts first: a head is written before its parts, and removed before them.
+        parts = await self._secrets(f"{journal.KIND_LABEL}=service", metadata=True)
+        if not parts:
+            return {}
+        heads = {head.labels.get(journal.RUN_LABEL) for head in await self._secrets(HEADS, metadata=True)}
+        found: dict[str, set[str]] = {}
+        for part in parts:
+            if (run := part.labels.get(journal.RUN_LABEL, "")) not in heads:
+                found.setdefault(run, set()).add(part.labels.get(journal.SERVICE_LABEL, ""))
+        return {run: sorted(services) for run, services in sorted(found.items())}
+
     async def stop(self, name: str, *, by: str, why: str, now: datetime) -> None:
         """Raise the stop flag on a head Secret; the first one to do so is the one that is named."""
         ref = self._ref(name)
@@ -285,8 +298,9 @@ class JournalStore:
         stored = await (self._client.replace(first) if written.version else self._client.create(first))
         return Written(written.journal, stored.resource_version)
 
-    async def _secrets(self, selector: str) -> list[Manifest]:
-        return (await self._client.list("v1", "Secret", self._namespace, labels=selector))[0]
+    async def _secrets(self, selector: str, *, metadata: bool = False) -> list[Manifest]:
+        found = await self._client.list("v1", "Secret", self._namespace, labels=selector, metadata=metadata)
+        return found[0]
 
     def _written(self, secrets: Sequence[Manifest], run: str, service: str) -> Written:
         found = journal.decode_service(secrets, run, service)

@@ -12,6 +12,7 @@ from interlock.clients.journal import HEADS
 from interlock.clients.kubernetes import Conflict, KubernetesClient
 from interlock.manifest import Manifest
 from interlock.trains import journal
+from interlock.trains.view import text
 
 
 async def remove_old(client: KubernetesClient, namespace: str, now: datetime, keep: timedelta) -> list[str]:
@@ -24,16 +25,24 @@ async def remove_old(client: KubernetesClient, namespace: str, now: datetime, ke
     """
     # The services' journals first: those whose head isn't in the later list have lost it.
     parts = await _secrets(client, namespace, f"{journal.KIND_LABEL}=service")
-    removed, heads = [], set()
+    removed, heads, ended = [], set(), set()
     for head in await _secrets(client, namespace, HEADS):
         if head.labels.get(journal.STATE_LABEL) == "closed" and await _gone(client, head, now, keep):
             removed.append(head.name)
+            ended.add(head.labels.get(journal.RUN_LABEL))
         else:
             heads.add(head.labels.get(journal.RUN_LABEL))
     for part in parts:
-        if part.labels.get(journal.RUN_LABEL) not in heads:
+        run = part.labels.get(journal.RUN_LABEL)
+        # Where a person deleted the head, its run may still need what is left.
+        if run in ended or (run not in heads and _old(part, now, keep)):
             await client.delete(part.ref, part.uid)
     return removed
+
+
+def _old(part: Manifest, now: datetime, keep: timedelta) -> bool:
+    made = text(part.raw, "metadata", "creationTimestamp")
+    return bool(made) and now - datetime.fromisoformat(made) > keep
 
 
 async def _gone(client: KubernetesClient, head: Manifest, now: datetime, keep: timedelta) -> bool:

@@ -91,10 +91,21 @@ def train_of(dag_id: str) -> str:
 
 
 def _reason(context: Mapping[str, Any]) -> str:
-    """Why a run failed: the verdict of its `close`, an exception, or what the scheduler says."""
+    """Why a run failed: the verdict of the task that ends it, an exception, or what the scheduler says."""
+    verdict = verdict_of(context)
+    return verdict or str(context.get("exception") or context.get("reason") or "see its tasks")
+
+
+def verdict_of(context: Mapping[str, Any], run_id: str | None = None) -> str:
+    """What the task that ends a run left as its verdict; empty if it left none.
+
+    Args:
+        context: a callback's context.
+        run_id: another run of the same DAG; None: the context's own.
+    """
     ti = context.get("ti")
-    if ti is not None and train_of(context["dag"].dag_id):
-        verdict = ti.xcom_pull(task_ids="close", key=VERDICT_KEY)
-        if verdict:
-            return str(verdict)
-    return str(context.get("exception") or context.get("reason") or "see its tasks")
+    if ti is None:
+        return ""
+    task = "close" if train_of(context["dag"].dag_id) else ti.task_id
+    other = {} if run_id is None else {"run_id": run_id}
+    return str(ti.xcom_pull(task_ids=task, key=VERDICT_KEY, **other) or "")

@@ -14,7 +14,7 @@ from airflow.sdk import BaseNotifier
 
 from interlock.hooks.settings import settings
 from interlock.notifications.configured import NotifierConfig, NotifiersError, parse
-from interlock.notifications.notice import Notice, What
+from interlock.notifications.notice import Notice, What, verdict_of
 
 
 class InterlockNotifier(BaseNotifier):
@@ -23,7 +23,7 @@ class InterlockNotifier(BaseNotifier):
     What goes wrong is logged and never raised: an approval doesn't fail because a chat is away.
 
     :param what: what happened: `failed` or `approval`.
-    :param first: of a scheduled DAG, tell only of the first failed run in a row.
+    :param first: of a scheduled DAG, tell of what the failed run before this one has not said already.
     """
 
     def __init__(self, what: What, *, first: bool = False) -> None:
@@ -33,8 +33,8 @@ class InterlockNotifier(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         """Tell each of the configured notifiers."""
-        if self.first and _failed_before(context):
-            self.log.info("the run before this one failed, too, and was told")
+        if self.first and _said_before(context):
+            self.log.info("the run before this one failed for the same reason, and that was told")
             return
         tell(Notice.of_context(self.what, context), context, self.log)
 
@@ -64,8 +64,11 @@ def _tell_one(config: NotifierConfig, notice: Notice, context: Mapping[str, Any]
     return True
 
 
-def _failed_before(context: Mapping[str, Any]) -> bool:
-    """Whether the scheduled run before this one failed; no if that can't be found out."""
+def _said_before(context: Mapping[str, Any]) -> bool:
+    """Whether the scheduled run before this one failed and said all of this; no if that is unknown."""
     ti = context.get("ti")
     before = ti.get_previous_dagrun() if ti is not None else None
-    return before is not None and str(getattr(before.state, "value", before.state)) == "failed"
+    if before is None or str(getattr(before.state, "value", before.state)) != "failed":
+        return False
+    said, now = verdict_of(context, before.run_id), verdict_of(context)
+    return set(now.splitlines()) <= set(said.splitlines()) if now else not said

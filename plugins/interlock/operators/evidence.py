@@ -111,6 +111,9 @@ class ShipEvidenceOperator(BaseOperator):
             shipped = writer.ship()
         metrics.measure(metrics.SPOOL_WAITING, shipped.left)
         if shipped.left and self.fail_when_left:
+            from interlock.runs.run import VERDICT_KEY
+
+            context["ti"].xcom_push(key=VERDICT_KEY, value=f"evidence waits: {shipped.reason}")
             raise AirflowException(
                 f"{shipped.count} statements shipped, {shipped.left} still wait: {shipped.reason}"
             )

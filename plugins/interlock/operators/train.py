@@ -141,6 +141,11 @@ class UndoPlanOperator(PlanOperator):
             async with run.client() as client:
                 store = JournalStore(client, run.environment.journal_namespace)
                 head = await store.head(former)
+                if head is None and await store.head(run_hash(f"undo_train__{self.train}", wanted)):
+                    raise AirflowFailException(
+                        f"run {wanted!r} is itself an undo: to go forward again, trigger "
+                        f"promotion_train__{self.train} with the releases that are wanted"
+                    )
                 if head is None or head.train != self.train:
                     raise AirflowFailException(
                         f"there is no journal of a run {wanted!r} of promotion_train__{self.train}: "

@@ -20,6 +20,7 @@ from interlock.operators.evidence import Said
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import tell, tell_end
 from interlock.operators.train_service import ServiceOperator
+from interlock.runs.lock import head_of
 from interlock.runs.run import DRY_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, WHY_KEY, Run, pulled
 from interlock.trains import outcome, resume
 from interlock.trains.change import Change, as_written
@@ -60,9 +61,9 @@ class DecideOperator(TrainOperator, SkipMixin):
         states = run.states(ti)
         async with run.client() as client:
             store = JournalStore(client, run.environment.journal_namespace)
-            head = await store.head(run.hash)
+            head = await head_of(run, client, ti, by="rollback.decide", now=datetime.now(UTC))
             if head is None:
-                self.log.info("no journal was opened: nothing moved")
+                self.log.info("this run has no journal: it moved nothing, or ended long ago")
                 return ()
             if head.closed:
                 self.log.info("this run has ended: what it moved stays where it is")
@@ -174,7 +175,14 @@ class CloseOperator(TrainOperator):
     """Judges the run by the cluster, releases its locks, closes its journal; fails unless all is new."""
 
     def execute(self, context: Any) -> None:
-        """The task's state is the run's state."""
+        """The task's state is the run's state; what keeps it from ending is told like a verdict."""
+        try:
+            self._end(context)
+        except Exception as error:
+            context["ti"].xcom_push(key=VERDICT_KEY, value=str(error) or type(error).__name__)
+            raise
+
+    def _end(self, context: Any) -> None:
         run = self.this_run(context)
         ti = context["ti"]
         states = run.states(ti)
@@ -182,29 +190,27 @@ class CloseOperator(TrainOperator):
         if "task plan" in failures and (why := ti.xcom_pull(task_ids="plan", key=WHY_KEY)):
             failures[failures.index("task plan")] = f"task plan: {why}"
         dry = bool(ti.xcom_pull(task_ids="plan", key=DRY_KEY)) and not failures
-        ended = asyncio.run(self._close(run, failures, states, dry=dry))
+        ended = asyncio.run(self._close(run, failures, states, ti, dry=dry))
         if ended is None and run.plan is None:
             why = ti.xcom_pull(task_ids="plan", key=WHY_KEY) or "see the task `plan`"
-            text = f"the run has no plan, so nothing moved: {why}"
-            ti.xcom_push(key=VERDICT_KEY, value=text)
-            raise AirflowFailException(text)
+            raise AirflowFailException(f"the run has no plan, so nothing moved: {why}")
         if ended is None:
             self.log.info("nothing was to move: the plan was all")
             return
         plan, verdict = ended
         verdict = replace(verdict, text=plan.titled(verdict.text))
         tell_end(context, run, plan, verdict, log=self.log)
-        ti.xcom_push(key=VERDICT_KEY, value=verdict.text)
         of_run = {"train": run.train.name, "environment": run.environment.name}
         metrics.count(metrics.TRAIN_ENDED, **of_run, verdict=verdict.state)
         waited = ti.xcom_pull(task_ids="lock", key=WAITED_KEY) or 0
         metrics.measure(metrics.LOCK_WAITED, float(waited) * 1000, **of_run)
         if not verdict.succeeded:
             raise AirflowFailException(verdict.text)
+        ti.xcom_push(key=VERDICT_KEY, value=verdict.text)
         self.log.info("%s", verdict.text)
 
     async def _close(
-        self, run: Run, failures: list[str], states: dict[str, str | None], *, dry: bool
+        self, run: Run, failures: list[str], states: dict[str, str | None], ti: Any, *, dry: bool
     ) -> tuple[Plan, outcome.RunOutcome] | None:
         """Judge and end the run; returns what was planned and the verdict.
 
@@ -218,18 +224,21 @@ class CloseOperator(TrainOperator):
         where = run.environment
         async with run.client() as client:
             store = JournalStore(client, where.journal_namespace)
-            head = await store.head(run.hash)
+            head = await head_of(run, client, ti, by="close", now=datetime.now(UTC))
             plan = run.plan if head is None else Plan.from_json(head.plan)
             if plan is None or (dry and head is None):
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
-            if head is None or head.closed:
+            if head is None and run.has_locked(ti):
+                # Its journal says nothing any more, so what is live has to.
+                verdict = outcome.verdict(
+                    await judged(client, plan.changes, journals),
+                    [*failures, "the journal of this run is gone: it was deleted, or the run ended long ago"],
+                )
+            elif head is None or head.closed:
                 # What is live is not this run's: it moved nothing, or others may have come after it.
                 if head is None and any(change.moves for change in plan.changes):
-                    failures = [
-                        *failures,
-                        "this run has no journal: it locked nothing, or ended long ago",
-                    ]
+                    failures = [*failures, "this run has no journal: it locked nothing"]
                 self.log.info("it is judged by its journal, and nothing is written")
                 services = [
                     resume.recorded(change, journals[change.service].journal) for change in plan.changes

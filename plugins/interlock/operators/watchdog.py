@@ -11,6 +11,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.project import environments_file, load_trains, train_file
+from interlock.runs.run import VERDICT_KEY
+from interlock.trains.entries import without_head
 from interlock.trains.lock import holder_in
 from interlock.trains.model import Environment, load_environments
 
@@ -55,6 +57,7 @@ class WatchdogOperator(BaseOperator):
                 self.log.exception("environment %s", environment.name)
                 problems.append(f"{environment.name}: {error}")
         if problems:
+            context["ti"].xcom_push(key=VERDICT_KEY, value="\n".join(problems))
             raise AirflowFailException("\n".join(problems))
 
     def _watch(
@@ -75,6 +78,9 @@ class WatchdogOperator(BaseOperator):
             f"{head.dag_id}/{head.run_id}: its journal is open, and {environments_file()} has no environment "
             f"{head.environment} any more: put it back, so that the run can end"
             for head in found.strays
+        ]
+        problems += [
+            f"{environment.name}: {without_head(run, services)}" for run, services in found.headless.items()
         ]
         for head in found.heads:
             try:

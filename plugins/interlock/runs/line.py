@@ -10,13 +10,11 @@ from typing import Any
 
 @contextmanager
 def or_later(log: Any) -> Iterator[None]:
-    """Where the API server is away or refuses, `rollback.decide` stops the line later; that is logged."""
-    from interlock.clients.kubernetes import KubernetesError
-
+    """Where the line can't be stopped now, `rollback.decide` stops it later; whatever was wrong is logged."""
     try:
         yield
-    except KubernetesError as error:
-        log.warning("the line is not stopped yet: %s", error)
+    except Exception as error:
+        log.warning("the line is not stopped yet: %s", error or type(error).__name__)
 
 
 async def stop(kubernetes_conn_id: str, namespace: str, head: str, *, by: str, why: str, log: Any) -> None:

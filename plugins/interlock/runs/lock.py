@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.runs.run import APPROVED_KEY, Run
 from interlock.trains import resume
-from interlock.trains.entries import Head
+from interlock.trains.entries import Head, Stop
 from interlock.trains.lock import HeldBy, stamped
 from interlock.trains.plan import Plan
 
@@ -58,19 +59,53 @@ async def lock_and_open(run: Run, client: KubernetesClient, now: datetime) -> di
         if head is None or head.closed or not any(written.journal.moved for written in journals.values()):
             await release_all(client, where.journal_namespace, run.holder, now)
         raise AirflowFailException(why)
-    await store.open(
-        Head(
-            run.dag_id,
-            run.run_id,
-            run.train.name,
-            where.name,
-            plan.to_json(),
-            opened_at=now,
-            clear_number=run.clear_number,
-        )
-    )
+    await store.open(_head(run, plan, now))
     for written in journals.values():
         again = resume.onward(written.journal)
         if written.version and again != written.journal:
             await store.write(run.hash, Written(again, written.version))
     return taken
+
+
+async def head_of(run: Run, client: KubernetesClient, ti: Any, *, by: str, now: datetime) -> Head | None:
+    """The run's head; made again, its line stopped, where it is gone while the run holds its locks.
+
+    Somebody has deleted it, and what the services' journals still say can go back only under a head.
+
+    Args:
+        run: the run.
+        client: an opened client.
+        ti: the task instance that asks.
+        by: which task that is.
+        now: the present.
+
+    Returns:
+        None if the run has no journal, since it never locked, or ended long ago.
+    """
+    from interlock.clients.journal import JournalStore
+    from interlock.clients.locks import held_by
+
+    where = run.environment.journal_namespace
+    store = JournalStore(client, where)
+    head = await store.head(run.hash)
+    if head is not None or not run.has_locked(ti) or not await held_by(client, where, run.holder):
+        return head
+    why = (
+        f"Secret {run.head} of namespace {where}, the run's journal, was deleted while the run held its locks"
+    )
+    await store.open(
+        replace(_head(run, run.needs_plan(), now), stop=Stop(by, why, now.isoformat(timespec="seconds")))
+    )
+    return await store.head(run.hash)
+
+
+def _head(run: Run, plan: Plan, now: datetime) -> Head:
+    return Head(
+        run.dag_id,
+        run.run_id,
+        run.train.name,
+        run.environment.name,
+        plan.to_json(),
+        opened_at=now,
+        clear_number=run.clear_number,
+    )

@@ -154,6 +154,11 @@ class Run:
             )
         return {service: int(number) for service, number in found["transitions"].items()}
 
+    def has_locked(self, ti: Any) -> bool:
+        """Whether this run took its locks for its plan, and so has opened its journal."""
+        made = pulled(ti, "lock", LOCKED_KEY).get("plan_hash")
+        return self.plan is not None and made == self.plan.hash
+
     def needs_fence(self, ti: Any, service: str) -> int:
         """The transitions of the service's lock, or a refusal that says what to clear."""
         fences = self.needs_lock(ti)

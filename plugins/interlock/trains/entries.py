@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -176,3 +176,18 @@ def head_name(run: str) -> str:
 def service_name(run: str, service: str) -> str:
     """The name of the first Secret of a service's journal."""
     return f"journal-{run}-{service}"
+
+
+def without_head(run: str, services: Iterable[str]) -> str:
+    """What is wrong where services have journals and their run's head is gone, and what to do.
+
+    Args:
+        run: the run's hash.
+        services: whose journals are there.
+    """
+    return (
+        f"HEAD GONE: Secret {head_name(run)} was deleted, and the journals of its run are there for "
+        f"{', '.join(services)}. While that run goes on, its task `rollback.decide` takes them back; once it "
+        "has ended, see that these services run what they should, then delete the Secrets with the label "
+        f"{PREFIX}run={run}"
+    )

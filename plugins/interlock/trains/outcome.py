@@ -118,6 +118,13 @@ def judge(
     settling = bool(unfinished) and all(isinstance(state, Waiting) for state in unfinished)
     if reasons:
         return ServiceOutcome(change.service, "not-whole", "; ".join(reasons), settling)
+    if at_new and not mutations:
+        return ServiceOutcome(
+            change.service,
+            "not-whole",
+            f"{', '.join(at_new)} as planned, though this run's journal does not say that it moved: that "
+            "journal was deleted, or somebody else moved it. It was not taken back",
+        )
     if at_new and journal is not None and journal.outcome == "kept":
         return ServiceOutcome(change.service, "kept", journal.reason)
     return ServiceOutcome(change.service, "new" if at_new else "old")

@@ -21,6 +21,8 @@ from interlock.trains.rollout import Done, assess
 
 ENDING = ("running", "success", "failed", "up_for_retry", "deferred")
 """States of a task that has begun in this pass."""
+ENDED = (("close", "success"), ("close", "failed"))
+"""The task that ends a run, once it has come to an end."""
 
 
 def refusal(
@@ -81,12 +83,10 @@ def ending(states: Mapping[str, str | None]) -> str:
     Args:
         states: the states of the run's tasks by task id.
     """
-    for task in ("rollback.decide", "close"):
-        if states.get(task) in ENDING:
-            return (
-                f"`{task}` of this run has begun, so nothing moves any more: "
-                "clear the task `lock` with all that follows to start over"
-            )
+    for task in ("close", "rollback.decide"):
+        if (state := states.get(task)) in ENDING:
+            done = "this run has ended" if (task, state) in ENDED else f"`{task}` of this run has begun"
+            return f"{done}, so nothing moves: clear the task `lock` with all that follows to start over"
     return ""
 
 
@@ -116,8 +116,13 @@ def failed_tasks(states: Mapping[str, str | None]) -> list[str]:
 
 def stays(head: Head | None, journal: ServiceJournal) -> str:
     """Why a service is not taken back now, whoever cleared its rollback; empty if it is to go back."""
-    if head is None or not any(mutation.moves for mutation in journal.mutations):
+    if not any(mutation.moves for mutation in journal.mutations):
         return f"this run changed nothing of {journal.service}"
+    if head is None:
+        return (
+            f"the run's own journal is gone, so {journal.service} does not go back now: clear the task "
+            "`rollback.decide` with all that follows"
+        )
     if head.closed:
         return (
             f"this run has ended, and {journal.service} stays where it is: the DAG undo_train__{head.train} "

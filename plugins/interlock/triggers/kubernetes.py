@@ -73,8 +73,9 @@ class _WorkloadTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """A person marked this task: stop the line, so that the others end too and the train goes back."""
-        if self.about.journal and await marked(self.task_instance):
-            await self._stop_the_line(f"the wait for {self.about.title} was ended by a person")
+        with line.or_later(self.log):
+            if self.about.journal and await marked(self.task_instance):
+                await self._stop_the_line(f"the wait for {self.about.title} was ended by a person")
 
     async def _show_logs(self, workload: Manifest | None, pods: Sequence[Manifest]) -> None:
         """Put what the new pods say of themselves into the task's log, and the failing ones' last log lines.

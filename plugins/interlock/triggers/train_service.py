@@ -107,10 +107,10 @@ class _ServiceTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """A person marked this task: stop the line, so that the others end too and the train goes back."""
-        if not await marked(self.task_instance):
-            return
-        run = await asyncio.to_thread(self._run)
-        await self._stop(run, f"a task of {self.service} was ended by a person")
+        with line.or_later(self.log):
+            if await marked(self.task_instance):
+                run = await asyncio.to_thread(self._run)
+                await self._stop(run, f"a task of {self.service} was ended by a person")
 
 
 class PreflightTrigger(_ServiceTrigger):

@@ -90,7 +90,8 @@ def context() -> Any:
     run = SimpleNamespace(
         dag_id="promotion_train__payments", run_id=f"manual__{uuid4().hex}", run_after=datetime.now(UTC)
     )
-    return {"dag_run": run, "run_id": run.run_id}
+    ti = SimpleNamespace(xcom_push=lambda *, key, value: None)
+    return {"dag_run": run, "run_id": run.run_id, "ti": ti}
 
 
 def entries(store: ObjectStore) -> list[dict[str, Any]]:

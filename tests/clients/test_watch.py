@@ -43,7 +43,7 @@ async def viewing(address: str) -> AsyncIterator[View]:
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "current-context": "x",
         }
-        return KubernetesClient(KubernetesSettings(config=config).kubeconfig())
+        return KubernetesClient(KubernetesSettings(config=config).kubeconfig(), patience=1.0)
 
     async with shared(SCOPE, connect) as view:
         yield view

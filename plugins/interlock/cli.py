@@ -177,7 +177,10 @@ def _signed(lease: Manifest, by: str, why: str, now: datetime) -> Manifest:
 def _ship(environment: Environment) -> int:
     from interlock.clients.evidence_setup import evidence_log
     from interlock.clients.evidence_setup import writer as evidence_writer
+    from interlock.clients.kept_heads import ship
+    from interlock.clients.log_store import LogConflict
     from interlock.clients.spool import SpoolError
+    from interlock.clients.witnesses import witnesses
 
     settings = Settings.of_environment()
     vault, store = environment.vault, environment.store
@@ -185,11 +188,14 @@ def _ship(environment: Environment) -> int:
     evidence_log(settings, connection, vault=vault, store=store).close()
     writer = evidence_writer(settings, connection, vault=vault, store=store, timeout=SHIP_SECONDS)
     try:
-        shipped = writer.ship()
-    except SpoolError as error:
+        bucket = writer.log.log.store.bucket if writer.log else ""
+        shipped, away = ship(writer, witnesses(settings, connection, settings.log_of(bucket)))
+    except (SpoolError, LogConflict) as error:
         raise Refusal(str(error)) from None
     finally:
         writer.close()
+    for said in away:
+        print(f"interlock: a head of the log was not compared, or not kept: {said}", file=sys.stderr)
     left = f"{shipped.left} still wait: {shipped.reason}" if shipped.left else "none is left"
     print(f"shipped {shipped.count} of the statements in {settings.spool}; {left}")
     return 1 if shipped.left else 0

@@ -35,6 +35,8 @@ class Settings:
         log_transit_key: the name of the transit key that signs the log's heads.
         log_vault: the connection to Vault of the log's own role, which signs the log's heads.
         log_name: the log's name, which is the name of its key; `interlock/` and the bucket unless it is set.
+        witnesses: where the log's last head is kept besides Airflow's metadata, separated by commas: absolute
+            paths of files, and `connection:NAME` for second buckets.
         evidence_wait_seconds: for how long a task waits until its statements are in the log; then they wait
             in the spool; 0: not at all.
         key_overlap_days: for how many days after the rotation of the log's key its heads are also signed by
@@ -51,6 +53,7 @@ class Settings:
     log_transit_key: str = CHECKPOINTS_KEY
     log_vault: str = LOG_VAULT
     log_name: str = ""
+    witnesses: str = ""
     evidence_wait_seconds: str = EVIDENCE_WAIT_SECONDS
     key_overlap_days: str = KEY_OVERLAP_DAYS
     notifiers: str = ""
@@ -71,6 +74,7 @@ class Settings:
             log_transit_key=get("log_transit_key") or CHECKPOINTS_KEY,
             log_vault=get("log_vault") or LOG_VAULT,
             log_name=get("log_name"),
+            witnesses=get("witnesses"),
             evidence_wait_seconds=get("evidence_wait_seconds") or EVIDENCE_WAIT_SECONDS,
             key_overlap_days=get("key_overlap_days") or KEY_OVERLAP_DAYS,
             notifiers=get("notifiers"),

@@ -231,13 +231,13 @@ def writable(client: Any) -> bool:
     return True
 
 
-def empty(client: Any, bucket: str) -> None:
+def empty(client: Any, bucket: str, *prefixes: str) -> None:
     """Take out all versions of the log, as only the administrator may who bypasses the governance.
 
     What other tests locked in COMPLIANCE mode, nobody can take out.
     """
     pages = client.get_paginator("list_object_versions")
-    for prefix in ("log/", "evidence/", "keys/"):
+    for prefix in prefixes or ("log/", "evidence/", "keys/"):
         for page in pages.paginate(Bucket=bucket, Prefix=prefix):
             found = [
                 {"Key": one["Key"], "VersionId": one["VersionId"]}

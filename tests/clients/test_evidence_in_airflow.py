@@ -12,8 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+from airflow.sdk import BaseHook, Connection, Variable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultRefused, VaultSettings
@@ -24,7 +24,7 @@ from interlock.hooks.vault import InterlockVaultHook
 from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, seal
 from interlock.operators.vault import VaultSecretsOperator
 from interlock.sensors.vault import VaultSecretsSensor
-from tests.clients.real_parts import RunningVault
+from tests.clients.real_parts import RunningVault, empty
 
 AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 
@@ -85,6 +85,15 @@ def connections(
     return found
 
 
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Airflow's variables."""
+    found: dict[str, str] = {}
+    monkeypatch.setattr(Variable, "get", lambda key, default=None: found.get(key, default))
+    monkeypatch.setattr(Variable, "set", lambda key, value, description=None: found.update({key: value}))
+    return found
+
+
 @pytest.fixture
 def context() -> Any:
     run = SimpleNamespace(
@@ -141,6 +150,35 @@ def test_required_evidence_that_has_to_wait_fails_the_task_and_waits(
     assert ShipEvidenceOperator(task_id="ship", fail_when_left=False).execute(context)["left"] == 1
     connections["interlock_evidence"] = bucket
     assert ShipEvidenceOperator(task_id="ship").execute(context) == {"count": 1, "left": 0, "reason": ""}
+
+
+def test_shipping_keeps_the_head_in_a_variable_and_refuses_a_log_that_was_rewound(
+    connections: dict[str, Connection],
+    context: Any,
+    variables: dict[str, str],
+    s3: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__WITNESSES", f"{tmp_path}/head")
+    ship = ShipEvidenceOperator(task_id="ship")
+    for size in (1, 2):
+        EvidenceOperator(task_id="say", predicate_type="verify", fields={}).execute(context)
+        ship.execute(context)
+        assert f"/{datetime.now(UTC).year}\n{size}\n" in variables["interlock_evidence_head"]
+        assert (tmp_path / "head").read_text() == variables["interlock_evidence_head"]
+    empty(s3, "evidence")
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "another"))
+    EvidenceOperator(task_id="say", predicate_type="verify", fields={}).execute(context)
+    with pytest.raises(AirflowFailException, match="Airflow variable interlock_evidence_head holds a head"):
+        ship.execute(context)
+    del variables["interlock_evidence_head"]
+    with pytest.raises(AirflowFailException, match=f"file {tmp_path}/head holds a head"):
+        ship.execute(context)
+    assert "interlock_evidence_head" not in variables
+    (tmp_path / "head").unlink()
+    ship.execute(context)
+    assert "\n1\n" in variables["interlock_evidence_head"]
 
 
 def test_a_run_is_sealed_with_the_statements_that_were_recorded(

@@ -6,6 +6,7 @@ import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,7 +18,7 @@ from interlock.clients.spool import Spool
 from interlock.clients.vault import VaultSettings
 from interlock.evidence.log import layout
 from interlock.evidence.statement import Run, Statement, make_statement
-from tests.clients.real_parts import ACCESS, SECRET, RunningVault
+from tests.clients.real_parts import ACCESS, SECRET, RunningVault, empty
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,22 @@ def test_what_can_not_be_shipped_is_counted_with_the_reason(
     said = capsys.readouterr().out
     assert "shipped 0 of the statements" in said
     assert "1 still wait: bucket plain: it doesn't exist, or was made without Object Lock" in said
+
+
+def test_a_log_that_lost_a_head_which_a_witness_kept_is_refused(
+    tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__WITNESSES", f"{tmp_path}/head, {tmp_path}/gone/head")
+    _waits(tmp_path / "spool")
+    assert cli.main(["ship"]) == 0
+    assert f"file {tmp_path}/gone/head: its folder is not there" in capsys.readouterr().err
+    empty(s3, "evidence")
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL", str(tmp_path / "another"))
+    _waits(tmp_path / "another")
+    assert cli.main(["ship"]) == 1
+    said = capsys.readouterr().err
+    assert f"file {tmp_path}/head holds a head" in said
+    assert "the log has no head of that year: it is gone" in said
 
 
 def test_a_file_that_was_changed_stops_the_shipping_with_its_name(

@@ -94,9 +94,40 @@ def test_a_log_that_was_rewound_fails_against_the_kept_head(world: World, mode: 
     assert world.recorded[-1].fields["verdict"] == "not-verified"
 
 
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+@pytest.mark.parametrize("place", ["variable", "file"])
+def test_a_log_that_lost_what_was_shipped_since_fails(
+    world: World, mode: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.verify()
+    if place == "variable":
+        world.variables["interlock_evidence_head"] = world.log.checkpoint(10).decode()
+    else:
+        monkeypatch.setenv("AIRFLOW__INTERLOCK__WITNESSES", f"{tmp_path}/head, {tmp_path}/gone/head")
+        (tmp_path / "head").write_bytes(world.log.checkpoint(10))
+    assert world.verify(mode)["verdict"] == "verified"
+    kept = Log(year=world.log.year)
+    kept.clock = world.log.clock
+    kept.heads = world.log.heads
+    kept.commit(*[kept.leaf() for _ in range(13)])
+    if place == "variable":
+        world.variables["interlock_evidence_head"] = kept.checkpoint(13).decode()
+    else:
+        (tmp_path / "head").write_bytes(kept.checkpoint(13))
+    with pytest.raises(AirflowFailException, match=r"rewound: .* entry 10"):
+        world.verify(mode)
+
+
 def test_before_the_first_entry_there_is_nothing_to_verify(world: World) -> None:
     world.log.bucket.stored.clear()
     with pytest.raises(AirflowSkipException, match="no evidence log yet"):
+        world.verify()
+
+
+def test_a_log_that_is_gone_before_it_was_ever_verified_is_no_new_log(world: World) -> None:
+    world.variables["interlock_evidence_head"] = world.log.checkpoint(10).decode()
+    world.log.bucket.stored.clear()
+    with pytest.raises(AirflowFailException, match="no log in it"):
         world.verify()
 
 

@@ -76,6 +76,11 @@ class BucketWriter:
         self._missing = missing
         self._wait = wait_seconds
 
+    @property
+    def log(self) -> EvidenceLog | None:
+        """The log; None where a part of it is not set up."""
+        return self._log
+
     def close(self) -> None:
         """Close the connections to Vault and the store."""
         for part in (self._signer, self._log):

@@ -80,7 +80,7 @@ class LogStore:
         """
         self.store = store
         self.name = name
-        self._keys = keys
+        self.keys = keys
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="evidence")
 
     def close(self) -> None:
@@ -166,9 +166,9 @@ class LogStore:
     def _opened(self, note: bytes, key: str, year: int) -> Checkpoint:
         try:
             try:
-                return open_checkpoint(note, self._keys(False), origin(self.name, year))[0]
+                return open_checkpoint(note, self.keys(False), origin(self.name, year))[0]
             except UnknownSignersError:
-                return open_checkpoint(note, self._keys(True), origin(self.name, year))[0]
+                return open_checkpoint(note, self.keys(True), origin(self.name, year))[0]
         except LogFormatError as error:
             raise LogConflict(f"bucket {self.store.bucket}: {key}: {error}") from error
 

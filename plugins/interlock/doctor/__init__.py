@@ -17,6 +17,7 @@ from interlock.doctor.line import Line
 from interlock.doctor.spool import examine_spool
 from interlock.doctor.store import examine_store
 from interlock.doctor.vault import examine_log_vault, examine_vault
+from interlock.doctor.witnesses import examine_witnesses
 from interlock.settings import Settings
 from interlock.trains.model import Environment
 
@@ -45,3 +46,4 @@ def examine(
     yield from examine_log_vault(settings, read)
     yield from examine_store(environment, read)
     yield from examine_spool(settings.spool, executor)
+    yield from examine_witnesses(environment, settings, read)

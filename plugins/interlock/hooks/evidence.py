@@ -48,7 +48,7 @@ class EvidenceHook(BaseHook):
         """The writer; nothing is sent before its first statement."""
         from interlock.clients.evidence_setup import writer
 
-        return writer(settings(), self._read, vault=self.vault_conn_id, store=self.evidence_conn_id)
+        return writer(settings(), connection, vault=self.vault_conn_id, store=self.evidence_conn_id)
 
     def get_conn(self) -> BucketWriter:
         """Return the writer."""
@@ -59,7 +59,7 @@ class EvidenceHook(BaseHook):
         from interlock.clients.object_store import ObjectStore, StoreError, StoreSettings
 
         try:
-            store = ObjectStore(StoreSettings.of_connection(self._read(self.evidence_conn_id)))
+            store = ObjectStore(StoreSettings.of_connection(connection(self.evidence_conn_id)))
         except ConnectionMissing as error:
             return False, str(error)
         try:
@@ -70,8 +70,14 @@ class EvidenceHook(BaseHook):
             store.close()
         return True, f"bucket {store.bucket} has Object Lock"
 
-    def _read(self, name: str) -> Connection:
-        try:
-            return of_airflow(self.get_connection(name))
-        except AirflowNotFoundException:
-            raise ConnectionAbsent(f"there is no connection {name}") from None
+
+def connection(name: str) -> Connection:
+    """A connection of Airflow's.
+
+    Raises:
+        ConnectionMissing: it doesn't exist, or says something that can't be used.
+    """
+    try:
+        return of_airflow(BaseHook.get_connection(name))
+    except AirflowNotFoundException:
+        raise ConnectionAbsent(f"there is no connection {name}") from None

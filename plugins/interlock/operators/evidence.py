@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from interlock import metrics
 from interlock.hooks.evidence import EvidenceHook
@@ -85,6 +85,11 @@ class EvidenceOperator(BaseOperator):
 class ShipEvidenceOperator(BaseOperator):
     """Carry what waits in the spool to the log; return `count`, `left` and `reason`.
 
+    Before anything is sent, the log is compared with its last head as it was kept outside the bucket: in the
+    variable `CONNECTION_head`, after the connection to the bucket, and by the witnesses of the setting
+    `witnesses`. A log that does not contain it fails the task, and nothing is shipped. Afterwards they take
+    note of the new head. A witness that is away is a warning.
+
     :param fail_when_left: fail when statements still wait, so that somebody looks.
     :param evidence_conn_id: id of the connection to the bucket.
     :param vault_conn_id: id of the connection to Vault, whose transit key signs what was not signed yet.
@@ -107,8 +112,18 @@ class ShipEvidenceOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ship."""
+        from interlock.clients.kept_heads import ship
+        from interlock.clients.log_store import LogConflict
+        from interlock.operators.head_variable import kept_by
+
         with closing(EvidenceHook(self.evidence_conn_id, vault_conn_id=self.vault_conn_id).writer) as writer:
-            shipped = writer.ship()
+            heads = kept_by(self.evidence_conn_id, writer.log.log.store.bucket) if writer.log else ()
+            try:
+                shipped, away = ship(writer, heads)
+            except LogConflict as error:
+                raise AirflowFailException(str(error)) from error
+        for said in away:
+            self.log.warning("a head of the log was not compared, or not kept: %s", said)
         metrics.measure(metrics.SPOOL_WAITING, shipped.left)
         if shipped.left and self.fail_when_left:
             from interlock.runs.run import VERDICT_KEY

@@ -15,6 +15,7 @@ from interlock import metrics
 from interlock.hooks.evidence_log import EvidenceLogHook
 from interlock.hooks.vault import InterlockVaultHook
 from interlock.operators.evidence import Said, record, without_evidence
+from interlock.operators.head_variable import kept_by
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,8 +34,10 @@ class VerifyEvidenceOperator(BaseOperator):
     """Verify the evidence log; fail on any finding. Returns the report in figures.
 
     The head that was verified last is kept in an Airflow variable, so outside the bucket: the log must
-    contain it, and an incremental verification begins there. The result is recorded as evidence, sent as
-    metrics, and told by an event of the asset `interlock_evidence_log` where the task has it as an outlet.
+    contain it, and an incremental verification begins there. It must also contain the head that was shipped
+    last, as the variable `CONNECTION_head` and the witnesses of the setting `witnesses` kept it. The result
+    is recorded as evidence, sent as metrics, and told by an event of the asset `interlock_evidence_log` where
+    the task has it as an outlet.
 
     :param mode: `full`, `incremental`, or `auto`: full on Sundays and where nothing was verified before.
     :param witnesses: files with heads that were kept elsewhere; the log must contain them.
@@ -90,7 +93,7 @@ class VerifyEvidenceOperator(BaseOperator):
         with closing(hook.get_conn()) as source:
             try:
                 trust = hook.trust(source.bucket)
-                report, head = self._verified(source, trust, f"interlock_log_head__{source.bucket}", began)
+                report, head = self._verified(source, trust, source.bucket, began)
             except (SourceError, KeyFileError) as error:
                 raise AirflowFailException(f"the evidence could not be verified: {error}") from error
         for line in lines(report):
@@ -102,15 +105,24 @@ class VerifyEvidenceOperator(BaseOperator):
             raise AirflowFailException("\n".join(shown))
         return told
 
-    def _verified(self, source: Source, trust: Trust, variable: str, now: datetime) -> tuple[Report, str]:
+    def _verified(self, source: Source, trust: Trust, bucket: str, now: datetime) -> tuple[Report, str]:
         """The report, and the newest head; the head is kept where nothing is wrong."""
+        from interlock.clients.witnesses import WitnessAway
         from interlock.evidence.log.layout import checkpoint_key
         from interlock.evidence.verification.heads import HeadError, read_head
         from interlock.evidence.verification.source import MAX_CHECKPOINT, ObjectMissing
         from interlock.evidence.verification.verify import Options, Witness, verify
 
+        variable = f"interlock_log_head__{bucket}"
         known = Variable.get(variable, default="") or ""
+        # What was kept is read before the bucket is: the log may only have grown since.
         witnesses = [Witness(name, Path(name).read_bytes()) for name in self.witnesses]
+        for kept in kept_by(self.evidence_conn_id, bucket):
+            try:
+                if note := kept.read():
+                    witnesses.append(Witness(kept.place, note))
+            except WitnessAway as error:
+                self.log.warning("a head that was kept elsewhere was not compared: %s", error)
         since = None
         if known:
             try:
@@ -124,7 +136,7 @@ class VerifyEvidenceOperator(BaseOperator):
                 since = seen
             else:
                 witnesses.append(Witness(f"variable {variable}", known.encode()))
-        elif not any(True for _ in source.versions("log/")):
+        elif not witnesses and not any(True for _ in source.versions("log/")):
             raise AirflowSkipException("there is no evidence log yet")
         report = verify(source, trust, Options(since=since, witnesses=witnesses), now=now)
         head = ""

@@ -8,6 +8,9 @@ import pytest
 from auditors_desk import Desk, desk
 from made_logs import Log
 
+from interlock.evidence.verification.heads import read_head
+from interlock.evidence.verification.verify import Witness
+
 __all__ = ["desk"]
 
 
@@ -50,6 +53,21 @@ def test_tampering_since_a_trusted_head_is_found(
     report = desk.report("bucket", "tests", "--since", trusted)
     assert code in report["findings_by_code"], report["findings_by_code"]
     assert report["first_bad"] == (None if first is None else {"year": 2026, "index": first})
+
+
+def test_a_witness_of_a_year_before_the_trusted_head_is_passed_over_not_taken_for_a_rewind(
+    desk: Desk,
+) -> None:
+    log = desk.log
+    log.commit(log.leaf())
+    old = log.checkpoint(1)
+    later = log.next_year()
+    later.commit(later.leaf())
+    witness, trusted = Witness("kept", old), read_head(later.checkpoint(2), later.trust, "trusted")
+    report = later.verify(since=trusted, witnesses=[witness], now=later.clock)
+    assert report.findings.counts == {}
+    assert "kept: older than where this verification begins" in report.unchecked
+    assert later.verify(witnesses=[witness], now=later.clock).findings.counts == {}
 
 
 def hash_of_another() -> bytes:

@@ -223,7 +223,9 @@ class _Verification:
             head, result = seen.head, by_year.get(seen.year)
             said = f"root {head.root.hex()} at size {head.size}, as {head.object} says"
             size = result.size if result is not None else 0
-            if result is None or head.size > size:
+            if result is None and since is not None and seen.year < since.year:
+                self._report.unchecked.append(f"{head.object}: older than where this verification begins")
+            elif result is None or head.size > size:
                 self._findings.add(
                     Finding("rewound", head.object, said, f"{size} entries", seen.year, size, head.size)
                 )

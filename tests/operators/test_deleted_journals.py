@@ -64,6 +64,10 @@ def test_without_any_journal_what_is_live_is_named_and_never_called_old(train: T
 def test_without_the_journal_of_one_service_the_others_go_back_and_it_is_named(train: TrainInMemory) -> None:
     delete(train, A)
     assert decided(train) == ("b",)
+    stop = asyncio.run(train.head()).stop
+    assert stop is not None
+    assert stop.why.startswith("a failed: Deployment/a ")
+    assert "journal does not say that it moved" in stop.why
     rollback(train, "b")
     asyncio.run(train.complete("a", "b"))
     with pytest.raises(AirflowFailException, match=r"not whole: a is not whole.*b is old"):

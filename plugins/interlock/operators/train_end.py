@@ -273,6 +273,8 @@ def _standing(
     """What is known of a service: the journal, its tasks, and whether it still is as it was promoted."""
     verified = states.get(f"{change.service}.verify") == "success"
     failed = failure_of(change.service, states) or unproven(ti, change, journal, states)
+    if not failed and change.moves and not journal.moved and as_written(change, live):
+        failed = outcome.judge(change, journal, live).reason
     if verified and not failed and journal.moved and not as_written(change, live):
         failed = outcome.judge(change, journal, live).reason or "it is no longer as it was promoted"
     return Standing(changes=change.moves, moved=journal.moved, verified=verified, failed=failed)

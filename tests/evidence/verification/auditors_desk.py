@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ class Desk:
         return self.folder / to
 
 
-@pytest.fixture
-def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+@cache
+def trains() -> Log:
+    """A log of 310 entries: two sealed trains, and 300 statements of another run."""
     log = Log()
     listed = []
     for run in (TRAIN, OTHER):
@@ -64,6 +66,12 @@ def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
             log.leaf("seal", run, statements=sorted(map(_digest, leaves)), complete=True, outcome="all-new")
         )
     log.commit(*[log.leaf() for _ in range(300)])
+    return log
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+    log = trains().copy()
     monkeypatch.setattr(log.bucket, "close", lambda: None, raising=False)
     monkeypatch.setattr(verify_cli, "open_bucket", lambda name, endpoint, region: log.bucket)
     return Desk(tmp_path, log, capsys)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -67,7 +67,7 @@ class Trust:
     statements: Mapping[str, Ed25519PublicKey]
 
     @classmethod
-    def of(cls, checkpoints: tuple[VerifierKey, ...], statements: tuple[VerifierKey, ...] = ()) -> Trust:
+    def of(cls, checkpoints: tuple[VerifierKey, ...], statements: tuple[VerifierKey, ...] = ()) -> Self:
         """Raises KeyFileError where the checkpoint keys are of several logs."""
         names = sorted({key.name for key in checkpoints})
         if len(names) != 1:

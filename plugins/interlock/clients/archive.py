@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, Protocol, TypeVar
 
-from interlock.clients.archive_list import ListedVersion, read_list
+from interlock.clients.archive_list import Listed, read_list
 from interlock.clients.archive_tar import TarFiles
 from interlock.evidence.verification.source import (
     ArchiveError,
@@ -112,6 +114,7 @@ class Archive:
     Attributes:
         name: what it is, for people.
         header: the first line of `versions.jsonl`; empty for a bare copy.
+        entries: by year, which entries it says that it has; empty where it is no part.
     """
 
     live = False
@@ -124,13 +127,13 @@ class Archive:
         """
         self.name = name
         self._files = files
-        self.header: Mapping[str, object] = {}
-        self._listed: dict[str, list[ListedVersion]] = {}
+        listed = Listed()
         self._prefix = OBJECTS if any(path.startswith(OBJECTS) for path in files.sizes) else ""
         self.knows_versions = LIST in files.sizes
         if self.knows_versions:
             with files.open(LIST) as stream:
-                self.header, self._listed = read_list(stream, name)
+                listed = read_list(stream, name)
+        self.header, self.entries, self._listed = listed.header, listed.entries, listed.versions
         keys = {
             *self._listed,
             *(path.removeprefix(self._prefix) for path in files.sizes if path.startswith(self._prefix)),
@@ -172,11 +175,25 @@ class Archive:
             )
         return content
 
+    @property
+    def taken_at(self) -> datetime | None:
+        """When the archive was made, as its list says."""
+        try:
+            found = datetime.fromisoformat(str(self.header.get("exported_at")))
+        except ValueError:
+            return None
+        return found if found.tzinfo is not None else None
+
     def versions(self, prefix: str, after: str = "") -> Iterator[Version]:
         """All versions as the exporter saw them; in a bare copy, each file."""
-        for key in self._keys:
-            if not key.startswith(prefix) or key.encode() <= after.encode():
-                continue
+        begin = max(
+            bisect_left(self._keys, prefix.encode(), key=str.encode),
+            bisect_right(self._keys, after.encode(), key=str.encode),
+        )
+        for at in range(begin, len(self._keys)):
+            key = self._keys[at]
+            if not key.startswith(prefix):
+                return
             if key in self._listed:
                 yield from (one.version for one in self._listed[key])
             else:

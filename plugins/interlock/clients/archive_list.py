@@ -1,24 +1,32 @@
 """`versions.jsonl`: what versions and locks the exporter of an archive saw.
 
-One JSON object a line, each line ended by a newline. The first is the header: `format`, `bucket`, `log`,
-`exported_at`, `kind` ("whole" or "part") and what was asked for. Each other line is one version, by key and
-from the newest to the oldest:
+One JSON object a line, each line ended by a newline. The first is the header: `format`, `source`, `log`,
+`exported_at`, `kind` ("whole" or "part") and what was asked for. In a part, lines follow that say which
+entries it has, at most a thousand each:
 
-    {"etag": …, "file": path or null, "key": …, "last_modified": RFC 3339, "latest": bool, "marker": bool,
+    {"entries": [index, …], "year": …}
+
+Each other line is one version, by key and from the newest to the oldest:
+
+    {"file": path or null, "key": …, "last_modified": RFC 3339, "latest": bool, "marker": bool,
      "retention": {"mode": …, "until": RFC 3339} or null, "size": bytes, "version": …}
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 from interlock.evidence.verification.source import ArchiveError, Retention, Version
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+OLDER: Final = 1
+"""In this format a part's header has all its entries, so it holds no more than a line does."""
+ENTRIES: Final = 1_000
+"""Entries in a line."""
 MAX_LINE: Final = 16 * 1024
 MAX_LINES: Final = 20_000_000
 
@@ -59,14 +67,45 @@ def encode_header(said: Mapping[str, object]) -> bytes:
     return json.dumps({"format": FORMAT, **said}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def read_list(stream: Lines, name: str) -> tuple[Mapping[str, object], dict[str, list[ListedVersion]]]:
-    """Read the list: its header, and the versions by key.
+def encode_entries(year: int, indexes: Sequence[int]) -> Iterator[bytes]:
+    """The lines that say which entries a part has."""
+    for at in range(0, len(indexes), ENTRIES):
+        line = {"year": year, "entries": list(indexes[at : at + ENTRIES])}
+        yield json.dumps(line, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass
+class Listed:
+    """What the list says.
+
+    Attributes:
+        header: its first line.
+        versions: by key, the newest first.
+        entries: by year, which ones a part has.
+    """
+
+    header: Mapping[str, object] = field(default_factory=dict)
+    versions: dict[str, list[ListedVersion]] = field(default_factory=dict)
+    entries: dict[int, set[int]] = field(default_factory=dict)
+
+    def take_entries(self, year: object, indexes: object) -> None:
+        """Take a line with entries.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(indexes, list) or not all(type(one) is int and one >= 0 for one in indexes):
+            raise ValueError("its entries are no indexes")
+        self.entries.setdefault(int(str(year)), set()).update(indexes)
+
+
+def read_list(stream: Lines, name: str) -> Listed:
+    """Read the list.
 
     Raises:
         ArchiveError: it is malformed; the message names the line.
     """
-    header: Mapping[str, object] | None = None
-    found: dict[str, list[ListedVersion]] = {}
+    found = Listed()
     number = 0
     while line := stream.readline(MAX_LINE + 1):
         number += 1
@@ -77,18 +116,27 @@ def read_list(stream: Lines, name: str) -> tuple[Mapping[str, object], dict[str,
             raise ArchiveError(f"{where}: longer than {MAX_LINE} bytes, or cut off")
         try:
             said = json.loads(line)
-            if header is None:
-                if said["format"] != FORMAT:
-                    raise ArchiveError(f"{where}: format {said['format']!r}; this version reads {FORMAT}")
-                header = said
-                continue
-            one = _version(said)
+            if number == 1:
+                _header(found, said, where)
+            elif "entries" in said:
+                found.take_entries(said["year"], said["entries"])
+            else:
+                one = _version(said)
+                found.versions.setdefault(one.version.key, []).append(one)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ArchiveError(f"{where}: not a version: {type(error).__name__}: {error}"[:300]) from None
-        found.setdefault(one.version.key, []).append(one)
-    if header is None:
+            what = "no header" if number == 1 else "not a version"
+            raise ArchiveError(f"{where}: {what}: {type(error).__name__}: {error}"[:300]) from None
+    if not number:
         raise ArchiveError(f"{name}: versions.jsonl is empty")
-    return header, found
+    return found
+
+
+def _header(found: Listed, said: dict[str, Any], where: str) -> None:
+    if said["format"] not in (FORMAT, OLDER):
+        raise ArchiveError(f"{where}: format {said['format']!r}; this version reads {OLDER} and {FORMAT}")
+    found.header = said
+    for year, indexes in said.get("entries", {}).items():
+        found.take_entries(year, indexes)
 
 
 def _version(said: dict[str, Any]) -> ListedVersion:

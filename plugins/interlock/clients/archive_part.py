@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +12,6 @@ from interlock.evidence.verification import words
 from interlock.evidence.verification.findings import Findings
 from interlock.evidence.verification.part import verify_part, verify_receipt
 from interlock.evidence.verification.report import Report, YearReport
-from interlock.evidence.verification.source import ArchiveError
 from interlock.evidence.verification.statements import Statements
 from interlock.evidence.verification.trust import Trust
 from interlock.evidence.verification.verify import TOLERANCE, Options, Progress
@@ -41,7 +40,7 @@ def verify_archived_part(
         SourceError: it can't be read.
     """
     return verify_part(
-        _receipts(archive), _listed(archive), archive, trust, options,
+        _receipts(archive), archive.entries, archive, trust, options,
         closed=archive.header.get("closed") is True, now=now, progress=progress,
     )  # fmt: skip
 
@@ -54,11 +53,11 @@ def verify_one_receipt(text: bytes, name: str, trust: Trust, entry: bytes | None
     shown = verify_receipt(text, name, trust, entry, statements, findings)
     findings.take(statements.findings)
     if shown is not None:
-        year, index, size, root = shown
-        report.years.append(YearReport(year, 0, size, size, root.hex(), 0, 1))
+        size, root = shown.size, shown.root.hex()
+        report.years.append(YearReport(shown.year, 0, size, size, root, 0, 1))
         said = next(iter(statements.runs.values()), None)
         report.proven.append(
-            f"entry {index} of {year} is in the tree of {size} entries with root {root.hex()}, "
+            f"entry {shown.index} of {shown.year} is in the tree of {size} entries with root {root}, "
             f"which a key of {trust.log} signed{f'; it is of {said.name}' if said else ''}"
         )
     report.grades = dict(statements.grades)
@@ -71,12 +70,3 @@ def _receipts(archive: Archive) -> Iterator[tuple[str, bytes]]:
     for path in sorted(archive.paths):
         if path.startswith(RECEIPTS):
             yield path, archive.file(path, MAX_RECEIPT_BYTES)
-
-
-def _listed(archive: Archive) -> Mapping[int, set[int]]:
-    try:
-        told = archive.header["entries"]
-        assert isinstance(told, dict)
-        return {int(year): {int(index) for index in indexes} for year, indexes in told.items()}
-    except (KeyError, ValueError, TypeError, AttributeError, AssertionError, OverflowError):
-        raise ArchiveError(f"{archive.name}: versions.jsonl, line 1: it lists no entries by year") from None

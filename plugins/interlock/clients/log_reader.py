@@ -28,6 +28,7 @@ class BucketSource:
 
     knows_versions = True
     live = True
+    taken_at = None
 
     def __init__(self, objects: store.ObjectStore, *, at_once: int = AT_ONCE) -> None:
         """Keep the store; nothing is sent yet.

@@ -47,6 +47,7 @@ class Bucket:
     name: str = "bucket tests"
     knows_versions: bool = True
     live: bool = True
+    taken_at: datetime | None = None
     stored: dict[str, list[Stored]] = field(default_factory=dict)
     reads: int = 0
     ids: int = 0
@@ -207,8 +208,9 @@ class Log:
         return self.statements.envelope(self.payload(kind, run, blob=blob, **fields))
 
     def late(self, run: Run | None = None, *, claimed: timedelta = timedelta(hours=3)) -> bytes:
-        payload = self.payload(run=run)
-        text = (self.clock - claimed).isoformat()
+        self.clock -= claimed
+        payload, text = self.payload(run=run), rfc3339(self.clock)
+        self.clock += claimed
         made = attest_late(
             payload,
             run_hash=(run or Run("train", "run-1")).hash,

@@ -52,7 +52,7 @@ def random_log(seed: int, most: int = 700) -> Log:
 
 
 def _digest(leaf: bytes) -> str:
-    statement = json.loads(base64.b64decode(json.loads(leaf)["payload"]))
-    if statement["predicateType"].endswith("/late/v1"):
-        statement = statement["predicate"]["statement"]
-    return sha256(canonical(statement))
+    payload = base64.b64decode(json.loads(leaf)["payload"])
+    if b'/late/v1"' in payload:
+        payload = canonical(json.loads(payload)["predicate"]["statement"])
+    return sha256(payload)

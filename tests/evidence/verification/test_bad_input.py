@@ -118,7 +118,8 @@ def folder_with(make: Callable[[Path], object]) -> Callable[[Path], Path]:
     return made
 
 
-FIRST = b'{"format":1,"kind":"whole"}\n'
+FIRST = b'{"format":2,"kind":"whole"}\n'
+PART = b'{"format":2,"kind":"part"}\n'
 
 # fmt: off
 ARCHIVES: list[tuple[str, Callable[[Path], Path], str]] = [
@@ -154,8 +155,8 @@ ARCHIVES: list[tuple[str, Callable[[Path], Path], str]] = [
     ("a pipe in a folder", folder_with(lambda f: os.mkfifo(f / "x")), "neither a file nor a folder"),
     ("a pipe for an archive", lambda f: os.mkfifo(f / "p") or f / "p", "neither a file nor a folder"),
     ("an empty list", listed(), "versions.jsonl is empty"),
-    ("a list that is no JSON", listed(b"hello\n"), "line 1: not a version"),
-    ("a list of another format", listed(b'{"format":9}\n'), "format 9; this version reads 1"),
+    ("a list that is no JSON", listed(b"hello\n"), "line 1: no header"),
+    ("a list of another format", listed(b'{"format":9}\n'), "format 9; this version reads 1 and 2"),
     ("a list that is cut off", listed(FIRST, line()[:-5]), "line 2: longer than 16384 bytes, or cut off"),
     ("a list with an endless line", listed(FIRST, b" " * 20_000), "line 2: longer than 16384 bytes"),
     ("a list of brackets", listed(FIRST, b"[" * 16_000 + b"\n"), "line 2: not a version"),
@@ -164,8 +165,10 @@ ARCHIVES: list[tuple[str, Callable[[Path], Path], str]] = [
     ("a list with a wrong size", listed(FIRST, line(size="1")), "line 2: not a version"),
     ("a list with a wrong lock", listed(FIRST, line(retention={"mode": "GOVERNANCE"})), "line 2: not a version"),
     ("a list that names a file outside", listed(FIRST, line(file="../../../../etc/passwd"), line(key="log/2026/seq/00000000000000000000", file="/etc/passwd")), "it has no ../../../../etc/passwd"),
-    ("a part that lists nothing", listed(b'{"format":1,"kind":"part"}\n'), "lists no entries"),
-    ("a part that lists words", listed(b'{"format":1,"kind":"part","entries":{"a":["b"]}}\n'), "lists no entries"),
+    ("a part that lists words", listed(b'{"format":1,"kind":"part","entries":{"a":["b"]}}\n'), "line 1: no header"),
+    ("a part that lists words in a line", listed(PART, b'{"entries":["b"],"year":2026}\n'), "line 2: not a version"),
+    ("a part that lists a word's year", listed(PART, b'{"entries":[1],"year":"a"}\n'), "line 2: not a version"),
+    ("a part with an endless line", listed(PART, b'{"entries":[' + b"1," * 9_000 + b'1],"year":2026}\n'), "line 2: longer than 16384 bytes"),
 ]
 # fmt: on
 

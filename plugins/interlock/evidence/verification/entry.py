@@ -11,17 +11,20 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from interlock.evidence.envelope import PAYLOAD_TYPE, pae
 from interlock.evidence.predicates import BASE, LATE_URI
 from interlock.evidence.statement import STATEMENT_TYPE, canonical
 from interlock.evidence.verification.findings import Affected
+from interlock.evidence.verification.source import shifted
 from interlock.evidence.verification.trust import Trust
 
 _KEYS: Final = {"payload", "payloadType", "signatures"}
 _HEX: Final = frozenset("0123456789abcdef")
+SKEW: Final = timedelta(minutes=5)
+"""By how much the clocks of who made a statement and who shipped it may differ."""
 
 
 class EntryError(ValueError):
@@ -137,7 +140,7 @@ def _statement(payload: bytes) -> Entry:
         if content["_type"] != STATEMENT_TYPE:
             raise ValueError(f"_type {content['_type']!r}"[:80])
         if content["predicateType"] == LATE_URI:
-            return _late(content)
+            return _late(content, payload)
         return _plain(content, hashlib.sha256(payload).hexdigest(), late=False, shipped_at=None)
     except EntryError:
         raise
@@ -149,11 +152,14 @@ def _statement(payload: bytes) -> Entry:
         ) from None
 
 
-def _late(content: dict[str, Any]) -> Entry:
+def _late(content: dict[str, Any], payload: bytes) -> Entry:
     body = content["predicate"]
     claimed = body["statement"]
     digest = hashlib.sha256(canonical(claimed)).hexdigest()
     entry = _plain(claimed, digest, late=True, shipped_at=_time(body["shipped_at"]))
+    if canonical(content) != payload:
+        said = "the same in another spelling, of which the statement's digest says nothing"
+        raise EntryError("late-malformed", "canonical JSON (RFC 8785)", said, entry)
     named = content["subject"][0]["digest"]["sha256"]
     if named != digest:
         raise EntryError(
@@ -165,7 +171,14 @@ def _late(content: dict[str, Any]) -> Entry:
     claimed_at = _time(body["claimed_at"])
     if claimed_at is None or entry.shipped_at is None:
         raise EntryError("late-malformed", "claimed_at and shipped_at, RFC 3339", "something else", entry)
-    if entry.shipped_at < claimed_at:
+    if entry.at is not None and entry.at != claimed_at:
+        raise EntryError(
+            "late-malformed",
+            f"a statement of {claimed_at.isoformat()}, as claimed_at says",
+            f"one of {entry.at.isoformat()}",
+            entry,
+        )
+    if entry.shipped_at < shifted(claimed_at, -SKEW):
         raise EntryError(
             "late-malformed",
             f"shipped at or after {claimed_at.isoformat()}",

@@ -35,6 +35,7 @@ CODES: Final[Mapping[str, tuple[Weight, str]]] = MappingProxyType(
         "claim-first": (Weight.BAD, "a claim does not begin where the one before it ended"),
         "claim-root": (Weight.BAD, "a claim was made on another tree than the claims before it give"),
         "claim-after-close": (Weight.BAD, "a claim follows the one that closed the log"),
+        "close-mismatch": (Weight.BAD, "a claim's mark as the last and its statement don't fit together"),
         "entry-altered": (Weight.BAD, "an entry is not the one that the signed head covers"),
         "entry-duplicate": (Weight.BAD, "the same statement is in the log twice"),
         "bundle-altered": (Weight.BAD, "an entry bundle differs from the entries under the signed head"),
@@ -51,6 +52,10 @@ CODES: Final[Mapping[str, tuple[Weight, str]]] = MappingProxyType(
         "checkpoint-fork": (Weight.BAD, "a signed checkpoint contradicts the log's entries"),
         "checkpoint-missing": (Weight.BAD, "there is no signed head"),
         "checkpoint-old": (Weight.BAD, "the newest head was replaced by an older one"),
+        "head-mid-claim": (
+            Weight.NOTICE,
+            "a signed head ends inside of a claim: no writer makes such a head",
+        ),
         "head-behind": (Weight.NOTICE, "a signed head is not published yet: its writer was interrupted"),
         "head-pending": (Weight.NOTICE, "claims are not under a signed head yet"),
         "head-overdue": (Weight.BAD, "claims are not under a signed head, and have not been for too long"),
@@ -72,7 +77,7 @@ CODES: Final[Mapping[str, tuple[Weight, str]]] = MappingProxyType(
         "retention-missing": (Weight.BAD, "a version is not locked"),
         "retention-short": (Weight.BAD, "a version is locked for too short a time"),
         "retention-mode": (Weight.BAD, "a version is locked in another mode than you ask for"),
-        "seal-gap": (Weight.BAD, "a run's seal lists a statement that is not in the log"),
+        "seal-gap": (Weight.BAD, "a run's seal lists a statement that is not there"),
         "seal-incomplete": (Weight.NOTICE, "a run's seal says that it may not list all statements"),
         "seal-unlisted": (Weight.NOTICE, "a run has statements that its seal does not list"),
         "year-unlinked": (Weight.BAD, "a year's log does not begin with the last head of the one before"),
@@ -146,6 +151,27 @@ class Finding:
     def place(self) -> tuple[int, int] | None:
         """Year and index of the first entry affected; None where no entry is."""
         return None if self.year is None or self.index is None else (self.year, self.index)
+
+
+@dataclass(frozen=True)
+class YearFindings:
+    """Takes what is found in one year's log."""
+
+    findings: Findings
+    year: int
+
+    def add(
+        self,
+        code: str,
+        index: int | None,
+        key: str,
+        expected: str,
+        found: str,
+        affected: tuple[Affected, ...] = (),
+        end: int | None = None,
+    ) -> None:
+        """Take a finding; the arguments are those of Finding."""
+        self.findings.add(Finding(code, key, expected, found, self.year, index, end, affected))
 
 
 class Findings:

@@ -8,13 +8,11 @@ read, and the others are findings.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Final
 
-from interlock.evidence.log.layout import LOGS, Kind, LayoutError, parse
-from interlock.evidence.log.layout import prefix as log_prefix
+from interlock.evidence.log.layout import Kind, LayoutError, parse
 from interlock.evidence.log.tiles import WIDTH, TileRef
-from interlock.evidence.verification.source import Source, Version
+from interlock.evidence.verification.source import Version
 
 BUNDLES: Final = -1
 """Stands for the entry bundles where a tile's level is asked for."""
@@ -44,6 +42,7 @@ class YearInventory:
         heads: all versions of `checkpoint`, the newest first.
         irregular: what must not be there.
         covered: how many entries the tiles cover at least.
+        limit: of a log that went on while it was listed, the largest listed head: what is later is left out.
     """
 
     year: int
@@ -53,6 +52,26 @@ class YearInventory:
     heads: list[Version] = field(default_factory=list)
     irregular: list[Irregular] = field(default_factory=list)
     covered: int = 0
+    limit: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has nothing that a writer makes."""
+        return not (self.claims or self.checkpoints or self.tiles or self.heads)
+
+    def cut(self, size: int, claims: dict[int, Version], end: int) -> None:
+        """Leave out what is later than the head of this size.
+
+        Args:
+            size: the head's.
+            claims: those that are not later.
+            end: where the claims ended after the tiles were listed: tiles of more are not later, but of a log
+                that was longer once.
+        """
+        self.limit, self.claims = size, claims
+        if self.covered <= end:
+            self.covered = min(self.covered, size)
+            self.tiles = {tile: one for tile, one in self.tiles.items() if reach(tile) <= size}
 
     def take(self, key: str, versions: list[Version]) -> None:
         """Take an object's versions, the newest first."""
@@ -63,8 +82,7 @@ class YearInventory:
             return
         if place.kind is Kind.NEWEST:
             self.heads = [one for one in versions if not one.marker]
-            if versions[0].marker:
-                self.irregular.append(Irregular("delete-marker", key, versions[0]))
+            self.irregular += [Irregular("delete-marker", key, one) for one in versions if one.marker]
             return
         claim = place.number if place.kind is Kind.CLAIM else None
         size = place.number if place.kind is Kind.HEAD else None
@@ -89,9 +107,14 @@ class YearInventory:
             self._covers(tile, contents[-1])
 
     def _covers(self, tile: TileKey, version: Version) -> None:
-        level, number, width = tile
         self.tiles[tile] = version
-        self.covered = max(self.covered, (number * WIDTH + width) << (8 * max(level, 0)))
+        self.covered = max(self.covered, reach(tile))
+
+
+def reach(tile: TileKey) -> int:
+    """The size of the smallest log that has this tile."""
+    level, number, width = tile
+    return (number * WIDTH + width) << (8 * max(level, 0))
 
 
 def of_ref(ref: TileRef) -> TileKey:
@@ -103,27 +126,3 @@ def tile_path(tile: TileKey) -> str:
     """A tile's path below the log's prefix."""
     level, index, width = tile
     return TileRef("entries" if level == BUNDLES else level, index, width).path()
-
-
-def take_inventory(source: Source, prefix: str = LOGS) -> dict[int, YearInventory]:
-    """List all versions below a prefix, by year.
-
-    Raises:
-        SourceError: they can't be listed.
-    """
-    years: dict[int, YearInventory] = {}
-    for key, versions in groupby(source.versions(prefix), key=lambda version: version.key):
-        if (year := _year(key)) is not None:
-            years.setdefault(year, YearInventory(year)).take(key, list(versions))
-    return years
-
-
-def _year(key: str) -> int | None:
-    digits = key.removeprefix(LOGS).partition("/")[0]
-    if not (len(digits) == 4 and digits.isascii() and digits.isdigit()):
-        return None
-    try:
-        log_prefix(int(digits))
-    except LayoutError:  # no log can have this year
-        return None
-    return int(digits)

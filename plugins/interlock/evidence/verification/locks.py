@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
 from typing import Final
@@ -15,6 +15,7 @@ from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.source import (
     MAX_BLOB,
     ObjectMissing,
+    ObjectTooLarge,
     Retention,
     Source,
     SourceError,
@@ -24,8 +25,42 @@ from interlock.evidence.verification.source import (
 
 KEEP: Final = timedelta(days=1095)
 
+GIVE_UP: Final = 20
+"""Failures of the store after which a step asks no further: each may take as long as its time limit."""
+
 Place = tuple[int, int] | None
 """Year and index of the first entry that an object concerns."""
+
+
+@dataclass
+class Missed:
+    """What a step could not look at because the store failed: how many, and why the first one."""
+
+    count: int = 0
+    why: str = ""
+
+    def take(self, error: SourceError, left: int) -> bool:
+        """Take a failure; whether to give up, with so many left."""
+        self.count, self.why = self.count + 1, self.why or str(error)
+        if self.count < GIVE_UP:
+            return False
+        self.count += left
+        return True
+
+
+@dataclass(frozen=True)
+class Locks:
+    """What was seen of versions' locks.
+
+    Attributes:
+        count: versions that were looked at.
+        undated: of these, those of which nobody says when the store took them: a short lock isn't seen.
+        missed: what could not be asked.
+    """
+
+    count: int = 0
+    undated: int = 0
+    missed: Missed = field(default_factory=Missed)
 
 
 @dataclass(frozen=True)
@@ -63,8 +98,10 @@ def judge_blobs(
     progress: Callable[[int], None],
     *,
     all_at_once: bool,
-) -> list[Version]:
-    """Compare the blobs that statements name with what they sign; returns their committed versions.
+) -> tuple[list[Version], Missed]:
+    """Compare the blobs that statements name with what they sign.
+
+    Returns their committed versions, and what could not be looked at.
 
     Args:
         source: has them.
@@ -74,7 +111,11 @@ def judge_blobs(
         all_at_once: list all blobs in one listing.
     """
     committed: dict[str, Version] = {}
-    for versions in blob_versions(source, wanted, all_at_once=all_at_once):
+    try:
+        listed = list(blob_versions(source, wanted, all_at_once=all_at_once))
+    except SourceError as error:
+        return [], Missed(len(wanted), str(error))
+    for versions in listed:
         digest = versions[0].key.removeprefix(BLOBS)
         place = wanted[digest][1:] if digest in wanted else None
         for one in versions:
@@ -86,7 +127,7 @@ def judge_blobs(
         if contents and place is not None:
             committed[digest] = contents[-1]
 
-    def check(digest: str) -> Finding | None:
+    def check(digest: str) -> Finding | SourceError | None:
         size, year, index = wanted[digest]
         version = committed.get(digest)
         key = evidence_key(digest)
@@ -96,44 +137,54 @@ def judge_blobs(
             content = source.read(key, MAX_BLOB, version.version_id)
         except ObjectMissing:
             return Finding("blob-missing", key, f"{size} bytes", "no such object", year, index)
-        except SourceError as error:
+        except ObjectTooLarge as error:
             return Finding("blob-altered", key, f"{size} bytes", str(error)[:300], year, index)
+        except SourceError as error:
+            return error
         if len(content) != size:
             return Finding("blob-size", key, f"{size} bytes", f"{len(content)} bytes", year, index)
         if (found := hashlib.sha256(content).hexdigest()) != digest:
             return Finding("blob-altered", key, f"SHA-256 {digest}", f"SHA-256 {found}", year, index)
         return None
 
-    for count, finding in enumerate(source.several(check, sorted(wanted)), 1):
-        if finding is not None:
-            findings.add(finding)
+    missed = Missed()
+    for count, answer in enumerate(source.several(check, sorted(wanted)), 1):
+        if isinstance(answer, SourceError):
+            if missed.take(answer, len(wanted) - count):
+                break
+        elif answer is not None:
+            findings.add(answer)
         progress(count)
-    return list(committed.values())
+    return list(committed.values()), missed
 
 
 def judge_retention(
     source: Source,
-    versions: Iterable[tuple[Version, Place]],
+    versions: Sequence[tuple[Version, Place]],
     wanted: Wanted,
     findings: Findings,
     progress: Callable[[int], None],
-) -> int:
-    """Check how each version is locked; returns how many were looked at.
+) -> Locks:
+    """Check how each version is locked; returns how many were looked at."""
 
-    Raises:
-        SourceError: the source doesn't say.
-    """
+    def ask(item: tuple[Version, Place]) -> Retention | SourceError | None:
+        version, _ = item
+        try:
+            return source.retention(version.key, version.version_id)
+        except SourceError as error:
+            return error
 
-    def ask(item: tuple[Version, Place]) -> tuple[Version, Place, Retention | None]:
-        version, place = item
-        return version, place, source.retention(version.key, version.version_id)
-
-    count = 0
-    for version, place, found in source.several(ask, versions):
+    missed, count, undated = Missed(), 0, 0
+    for (version, place), found in zip(versions, source.several(ask, versions), strict=False):
+        if isinstance(found, SourceError):
+            if missed.take(found, len(versions) - count - missed.count - 1):
+                break
+            continue
         count += 1
+        undated += found is not None and version.modified is None
         _judge_lock(version, place, found, wanted, findings)
         progress(count)
-    return count
+    return Locks(count, undated, missed)
 
 
 def _judge_lock(

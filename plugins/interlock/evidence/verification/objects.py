@@ -11,7 +11,7 @@ from interlock.evidence.log.tiles import WIDTH, TileError, decode_bundle
 from interlock.evidence.verification.entry import describe
 from interlock.evidence.verification.findings import STATEMENTS, Affected
 from interlock.evidence.verification.inventory import BUNDLES, TileKey, YearInventory, tile_path
-from interlock.evidence.verification.source import MAX_BUNDLE, MAX_TILE, Source, SourceError
+from interlock.evidence.verification.source import MAX_BUNDLE, MAX_TILE, UNUSABLE, Source
 
 _KEPT: Final = 4
 
@@ -55,7 +55,7 @@ class YearObjects:
         """A tile's content.
 
         Raises:
-            SourceError: it isn't there, is too large, or can't be read.
+            SourceError: it isn't there, is too large (UNUSABLE), or can't be read.
         """
         version = self._inventory.tiles.get(tile)
         return self._source.read(self.tile_key(tile), limit, version.version_id if version else None)
@@ -72,7 +72,7 @@ class YearObjects:
         else:
             try:
                 found = list(decode_bundle(self.read(place, MAX_BUNDLE), place[2]))
-            except (SourceError, TileError) as error:
+            except (*UNUSABLE, TileError) as error:
                 found = str(error)[:300]
         self._bundles[tile] = found
         if len(self._bundles) > _KEPT:
@@ -90,7 +90,7 @@ class YearObjects:
             return None
         try:
             found = self.read(place, MAX_TILE)
-        except SourceError:
+        except UNUSABLE:
             return None
         return found if len(found) == place[2] * HASH_BYTES else None
 

@@ -8,26 +8,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.evidence.log.layout import LOGS
+from interlock.evidence.log.merkle import leaf_hash
 from interlock.evidence.log.receipt import Receipt, ReceiptError, verify
 from interlock.evidence.log.strict import LogFormatError
 from interlock.evidence.verification import words
 from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.heads import HeadError, read_head
-from interlock.evidence.verification.locks import judge_blobs, judge_retention
+from interlock.evidence.verification.locks import Locks, Missed, Place, judge_blobs, judge_retention
 from interlock.evidence.verification.report import Report, YearReport
 from interlock.evidence.verification.runs import judge_runs
-from interlock.evidence.verification.source import Source
+from interlock.evidence.verification.source import Source, Version
 from interlock.evidence.verification.statements import Batch, Statements
 from interlock.evidence.verification.trust import Trust
 from interlock.evidence.verification.verify import Options, Progress
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a receipt proves: the entry with this leaf hash is there, in a tree of this size and root."""
+
+    year: int
+    index: int
+    leaf: bytes
+    size: int
+    root: bytes
+
+
 def verify_receipt(
     text: bytes, name: str, trust: Trust, entry: bytes | None, statements: Statements, findings: Findings
-) -> tuple[int, int, int, bytes] | None:
+) -> Shown | None:
     """Verify a receipt and the statement in it.
 
     Args:
@@ -39,7 +52,7 @@ def verify_receipt(
         findings: takes what is found.
 
     Returns:
-        Year, index, and the head's size and root; None where it proves nothing.
+        What it shows; None where it proves nothing.
     """
     try:
         receipt = Receipt.decode(text)
@@ -63,7 +76,7 @@ def verify_receipt(
         findings.add(Finding("receipt-mismatch", name, expected, str(error)[:300], *place))
         return None
     statements.feed(Batch(head.year, receipt.index, [leaf], name, whole=False))
-    return head.year, receipt.index, head.head.size, head.head.root
+    return Shown(head.year, receipt.index, leaf_hash(leaf), head.head.size, head.head.root)
 
 
 def verify_part(
@@ -93,44 +106,65 @@ def verify_part(
     findings = Findings()
     report = Report(source.name, trust.log, now, findings)
     statements = Statements(trust, options.tolerance)
-    found: dict[int, set[int]] = {}
-    heads: dict[int, tuple[int, bytes]] = {}
+    found: dict[int, dict[int, bytes]] = {}
+    heads: dict[int, dict[int, bytes]] = {}
     for done, (name, text) in enumerate(receipts, 1):
         if (shown := verify_receipt(text, name, trust, None, statements, findings)) is not None:
-            year, index, size, root = shown
-            found.setdefault(year, set()).add(index)
-            heads[year] = max(heads.get(year, (0, b"")), (size, root))
+            _contradicts(shown, name, found, heads, findings)
         tell("entries", done)
     for year, indexes in listed.items():
-        for index in sorted(indexes - found.get(year, set())):
+        for index in sorted(indexes - found.get(year, {}).keys()):
             if not findings.full("entry-missing"):
                 said = "no receipt that proves it"
                 findings.add(
                     Finding("entry-missing", f"receipts/{year}/", f"entry {index}", said, year, index)
                 )
-    sealed, older = judge_runs([statements], source, findings, whole=closed)
+    seals = judge_runs([statements], source, findings, whole=closed, where="this part")
     findings.take(statements.findings)
-    versions = []
+    versions: list[Version] = []
+    missed = Missed()
     if options.blobs:
-        versions = judge_blobs(
+        versions, missed = judge_blobs(
             source, statements.blobs, findings, lambda done: tell("blobs", done), all_at_once=False
         )
-    locks = 0
+    locks = Locks()
     if options.retention and source.knows_versions:
         places = {digest: (year, index) for digest, (_, year, index) in statements.blobs.items()}
-        asked = [(one, places.get(one.key.rpartition("/")[2])) for one in versions]
+        asked: list[tuple[Version, Place]] = [
+            (one, places.get(one.key.rpartition("/")[2])) for one in versions
+        ]
         asked += [(one, None) for one in source.versions(LOGS) if not one.marker]
         locks = judge_retention(source, asked, options.lock, findings, lambda done: tell("locks", done))
-    for year, (size, root) in sorted(heads.items()):
-        report.years.append(YearReport(year, 0, size, size, root.hex(), 0, 1))
+    for year, roots in sorted(heads.items()):
+        size = max(roots)
+        report.years.append(YearReport(year, 0, size, size, roots[size].hex(), 0, len(roots)))
     report.grades = Counter(statements.grades)
     report.counts = {
         "entries": statements.count,
-        "runs sealed": sealed,
-        "listed by seals and older": older,
+        **words.counted(seals, locks),
         "blobs": len(statements.blobs) if options.blobs else 0,
-        "locks": locks,
         "witnesses": 0,
     }
-    words.conclude_part(report, trust, options, source)
+    words.conclude_part(report, trust, options, source, words.Steps(seals, missed, locks))
     return report
+
+
+def _contradicts(
+    shown: Shown,
+    name: str,
+    found: dict[int, dict[int, bytes]],
+    heads: dict[int, dict[int, bytes]],
+    findings: Findings,
+) -> None:
+    """Take what a receipt shows; two that can't both be of one log are a fork that was signed."""
+    leaf = found.setdefault(shown.year, {}).setdefault(shown.index, shown.leaf)
+    root = heads.setdefault(shown.year, {}).setdefault(shown.size, shown.root)
+    if root != shown.root:
+        expected = f"root {root.hex()} at size {shown.size}, as other receipts have it"
+        said = f"a signed root {shown.root.hex()}"
+    elif leaf != shown.leaf:
+        expected = f"leaf hash {leaf.hex()} at {shown.index}, as another receipt proves"
+        said = f"leaf hash {shown.leaf.hex()}, under the signed head of size {shown.size}"
+    else:
+        return
+    findings.add(Finding("checkpoint-fork", name, expected, said, shown.year, shown.index))

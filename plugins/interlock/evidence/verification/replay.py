@@ -19,7 +19,7 @@ from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.inventory import YearInventory
 from interlock.evidence.verification.objects import YearObjects
 from interlock.evidence.verification.settle import Leaves
-from interlock.evidence.verification.source import MAX_CLAIM, Source, SourceError, Version
+from interlock.evidence.verification.source import MAX_CLAIM, UNUSABLE, Source, Version
 from interlock.evidence.verification.statements import Batch
 
 
@@ -122,7 +122,7 @@ class Replay:
             claim = Claim.decode(self._source.read(version.key, MAX_CLAIM, version.version_id))
         except ClaimError as error:
             return _Broken("claim-malformed", range(number, number + 1), expected, str(error)[:300])
-        except SourceError as error:
+        except UNUSABLE as error:
             return _Broken("claim-missing", range(number, number + 1), expected, str(error)[:300])
         if claim.number != number:
             said = f"claim number {claim.number}"
@@ -164,7 +164,18 @@ class Replay:
             self.leaves.data += b"".join(map(leaf_hash, entries))
         self.segments.append(Segment(position, len(claim.entries), number))
         self.seen.append(Seen(number, position, claim.root, at, version.modified, claim.closes))
-        feed(Batch(self._inventory.year, position + skip, entries, version.key, at, version.modified))
+        feed(
+            Batch(
+                self._inventory.year,
+                position + skip,
+                entries,
+                version.key,
+                at,
+                version.modified,
+                whole=not skip,
+                closes=claim.closes,
+            )
+        )
         return position + len(claim.entries)
 
     def _finish(self, position: int, until: int, broken: list[_Broken], expected: int) -> None:
@@ -227,26 +238,30 @@ class Replay:
         """
         for segment in self.segments:
             entries: list[bytes] | None = None
+            closes: bool | None = None
             version = None if segment.claim is None else self._inventory.claims[segment.claim]
             if version is not None:
                 claim = self._read(version)
-                entries = list(claim.entries)[: segment.count] if isinstance(claim, Claim) else None
+                if isinstance(claim, Claim):
+                    entries = list(claim.entries)[: segment.count]
+                    closes = claim.closes if segment.count == len(claim.entries) else None
             batch: list[bytes] = []
             first = segment.first
             for at in range(segment.count):
                 leaf = true(segment.first + at, entries[at] if entries is not None else None)
                 if leaf is None:
                     if batch:
-                        yield self._batch(first, batch, version)
+                        yield self._batch(first, batch, version, None)
                     batch, first = [], segment.first + at + 1
                 else:
                     batch.append(leaf)
             if batch:
-                yield self._batch(first, batch, version)
+                yield self._batch(first, batch, version, closes if len(batch) == segment.count else None)
 
-    def _batch(self, first: int, entries: list[bytes], version: Version | None) -> Batch:
+    def _batch(self, first: int, entries: list[bytes], version: Version | None, closes: bool | None) -> Batch:
         key = self._objects.bundle_key(first // WIDTH) if version is None else version.key
-        return Batch(self._inventory.year, first, entries, key, None, version.modified if version else None)
+        modified = version.modified if version else None
+        return Batch(self._inventory.year, first, entries, key, None, modified, closes=closes)
 
 
 def _span(numbers: range) -> str:

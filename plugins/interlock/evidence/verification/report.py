@@ -33,6 +33,7 @@ class YearReport:
         proven: entries under a signed head that they give.
         root: of the proven tree, hex.
         claims, heads: how many were read.
+        checkpoint: the signed head of the proven tree; empty where there is none.
     """
 
     year: int
@@ -42,6 +43,7 @@ class YearReport:
     root: str
     claims: int
     heads: int
+    checkpoint: str = ""
 
 
 @dataclass
@@ -57,6 +59,9 @@ class Report:
         not_excluded: what no verification of this source can exclude; sentences.
         grades: statements by grade.
         seconds: by step.
+        witnessed: by year, the size of the largest head from elsewhere that the log contains.
+        judged_at: as of when it is judged; None: of a copy of which nobody says when it was made.
+        nothing: what there was instead of something to verify, in words; empty where there was something.
     """
 
     source: str
@@ -71,17 +76,22 @@ class Report:
     grades: Mapping[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    witnessed: Mapping[int, int] = field(default_factory=dict)
+    judged_at: datetime | None = None
+    nothing: str = ""
 
     @property
     def exit(self) -> Exit:
         """The exit status."""
         if self.findings.bad:
             return Exit.NOT_VERIFIED
-        return Exit.INCOMPLETE if self.missing else Exit.VERIFIED
+        return Exit.INCOMPLETE if self.missing or self.nothing else Exit.VERIFIED
 
     @property
     def verdict(self) -> str:
         """The verdict in a word or two."""
+        if self.nothing and not self.findings.bad:
+            return f"NOTHING VERIFIED: {self.nothing}"
         return {
             Exit.VERIFIED: "VERIFIED",
             Exit.INCOMPLETE: "INCOMPLETE: nothing wrong was found, and not all could be checked",
@@ -108,6 +118,8 @@ class Report:
             "source": self.source,
             "log": self.log,
             "at": self.at.isoformat(),
+            "judged_at": None if self.judged_at is None else self.judged_at.isoformat(),
+            "nothing": self.nothing,
             "first_bad": None if first is None else {"year": first[0], "index": first[1]},
             "bad": self.findings.bad,
             "notices": self.findings.notices,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,19 +22,36 @@ from interlock.evidence.verification.year import YearResult
 MAX_LISTED: Final = 1_000_000
 
 
+@dataclass
+class Seals:
+    """What was seen of runs and their seals.
+
+    Attributes:
+        sealed: runs that have a seal.
+        several: of these, runs that have more than one; what their seals list is taken together.
+        unsealed: runs that have none.
+        unread: seals whose list can't be read.
+        elsewhere: statements that seals list, and that may be where nothing was read.
+    """
+
+    sealed: int = 0
+    several: int = 0
+    unsealed: int = 0
+    unread: int = 0
+    elsewhere: int = 0
+
+
 def judge_runs(
-    statements: Sequence[Statements], source: Source, findings: Findings, *, whole: bool
-) -> tuple[int, int]:
-    """Compare each run's seal with the statements that are there.
+    statements: Sequence[Statements], source: Source, findings: Findings, *, whole: bool, where: str
+) -> Seals:
+    """Compare each run's seals with the statements that are there.
 
     Args:
         statements: of each year.
         source: has the blobs of seals whose list does not fit into the statement.
         findings: takes what is found.
-        whole: whether all statements were read; else what a seal lists and is not there may be older.
-
-    Returns:
-        How many runs have a seal, and how many digests could not be looked for because they may be older.
+        whole: whether all statements were read; else what a seal lists and is not there may be elsewhere.
+        where: what was read, in words: "the log", "this part".
     """
     present: dict[bytes, tuple[int, int]] = {}
     runs: dict[str, RunSeen] = {}
@@ -51,22 +70,35 @@ def judge_runs(
             merged.name = seen.name if "/" in seen.name else merged.name
             merged.digests += seen.digests
             merged.seals += seen.seals
-    older = 0
+    seals = Seals()
     for run in runs.values():
-        older += _judge_run(run, present, source, findings, whole=whole)
-    return sum(bool(run.seals) for run in runs.values()), older
+        seals.sealed += bool(run.seals)
+        seals.several += len(run.seals) > 1
+        seals.unsealed += not run.seals
+        _judge_run(run, present, source, findings, seals, where if whole else "")
+    return seals
 
 
 def _judge_run(
-    run: RunSeen, present: Mapping[bytes, tuple[int, int]], source: Source, findings: Findings, *, whole: bool
-) -> int:
-    older = 0
+    run: RunSeen,
+    present: Mapping[bytes, tuple[int, int]],
+    source: Source,
+    findings: Findings,
+    seals: Seals,
+    whole: str,
+) -> None:
     everything: set[str] = set()
+    unread = 0
     for year, index, seal in run.seals:
         key = f"seal of {run.name}"
+        body = seal.body or {}
+        if body.get("complete") is False:
+            said = str(body.get("incomplete_because") or "no reason given")[:300]
+            findings.add(Finding("seal-incomplete", key, "a complete list", said, year, index))
         listed = _listed(seal, source)
         if listed is None:
-            continue  # its blob is missing or altered: that is a finding of its own
+            unread += 1
+            continue
         everything |= listed
         gaps = sorted(digest for digest in listed if not _there(digest, present))
         if gaps and whole:
@@ -76,7 +108,7 @@ def _judge_run(
                     "seal-gap",
                     key,
                     f"all {len(listed)} statements that it lists",
-                    f"{len(gaps)} are not in the log: {some}",
+                    f"{len(gaps)} are not in {whole}: {some}",
                     year,
                     index,
                     None,
@@ -84,12 +116,9 @@ def _judge_run(
                 )
             )
         elif gaps:
-            older += len(gaps)
-        body = seal.body or {}
-        if body.get("complete") is False:
-            said = str(body.get("incomplete_because") or "no reason given")[:300]
-            findings.add(Finding("seal-incomplete", key, "a complete list", said, year, index))
-    if run.seals:
+            seals.elsewhere += len(gaps)
+    seals.unread += unread
+    if run.seals and not unread:
         extra = [digest for digest in run.digests if digest.hex() not in everything]
         if extra and whole:
             year, index = present[extra[0]]
@@ -99,7 +128,6 @@ def _judge_run(
                     "seal-unlisted", f"seal of {run.name}", "all statements of the run", said, year, index
                 )
             )
-    return older
 
 
 def _listed(seal: Entry, source: Source) -> set[str] | None:
@@ -108,7 +136,10 @@ def _listed(seal: Entry, source: Source) -> set[str] | None:
     listed = body.get("statements")
     if not listed and seal.blob is not None:
         try:
-            listed = json.loads(source.read(evidence_key(seal.blob[0]), MAX_BLOB)).get("statements")
+            content = source.read(evidence_key(seal.blob[0]), MAX_BLOB)
+            if hashlib.sha256(content).hexdigest() != seal.blob[0]:
+                return None
+            listed = json.loads(content).get("statements")
         except (SourceError, ValueError, AttributeError, RecursionError):
             return None
     if not isinstance(listed, list) or len(listed) > MAX_LISTED:

@@ -106,6 +106,8 @@ def settle(
         forks += misses
         misses.clear()
         position, proven, frontier = head.size, head.size, reached
+    forks += [head for head in misses if head.size <= proven]
+    misses = [head for head in misses if head.size > proven]
     return Settled(proven, tuple(altered), tuple(forks), tuple(misses))
 
 

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, takewhile
 
-from interlock.evidence.log.claim import Claim, ClaimError
+from interlock.evidence.log.claim import MAX_ENTRIES, Claim, ClaimError
 from interlock.evidence.log.layout import head_key, seq_key
 from interlock.evidence.log.layout import prefix as log_prefix
 from interlock.evidence.log.merkle import HASH_BYTES as HASH
 from interlock.evidence.log.tiles import WIDTH
 from interlock.evidence.verification.heads import SignedHead, read_head
 from interlock.evidence.verification.inventory import BUNDLES, YearInventory, tile_path
+from interlock.evidence.verification.snapshot import end_of, settle_live, take_all, take_newest
 from interlock.evidence.verification.source import (
     MAX_CHECKPOINT,
     MAX_CLAIM,
     MAX_TILE,
+    UNUSABLE,
     ObjectMissing,
     Source,
     SourceError,
@@ -51,29 +53,35 @@ def trusted_head(source: Source, trust: Trust, year: int, size: int) -> SignedHe
         ) from None
 
 
-def part_since(source: Source, trusted: SignedHead, largest: int) -> Part:
-    """List what was added to a year's log since a trusted head.
+def part_since(source: Source, trust: Trust, trusted: SignedHead) -> Part:
+    """List what was added to a year's log since a trusted head, in the order that `snapshot` tells of.
 
     Args:
         source: has the log.
+        trust: the keys.
         trusted: the head.
-        largest: the size of the newest head.
 
     Raises:
-        SourceError: what the proof needs can't be read.
+        ObjectMissing: a tile that the proof needs isn't there.
+        SourceError: it can't be read.
     """
     prefix = log_prefix(trusted.year)
     base = trusted.head.size - trusted.head.size % WIDTH
     number, first = last_claim(source, trusted.year, lambda claim: claim.first <= base)
     inventory = YearInventory(trusted.year)
+    take_newest(inventory, source)
+    size = trusted.head.size
+    take_all(inventory, source, f"{prefix}checkpoints/", f"{prefix}checkpoints/{max(size - 1, 0):020d}")
+    take_all(inventory, source, f"{prefix}seq/", f"{prefix}seq/{number - 1:020d}" if number else "")
     # A head may claim any size; what it can make us list is what claims have.
-    reach = min(largest, _claimed(source, trusted.year))
-    for path, after in _listings(prefix, number, trusted.head.size, base, max(reach, trusted.head.size)):
-        versions = source.versions(prefix + path, after and prefix + after)
-        if not after:
-            versions = takewhile(partial(_of, prefix + path), versions)
+    most = base + MAX_ENTRIES * (len(inventory.claims) + 1)
+    largest = min(max(inventory.checkpoints, default=0), end_of(source, inventory.claims), most)
+    for path in _tiles(base, max(largest, size)):
+        versions = takewhile(partial(_of, prefix + path), source.versions(prefix + path))
         for key, several in groupby(versions, key=lambda version: version.key):
             inventory.take(key, list(several))
+    if source.live:
+        settle_live(source, inventory, trust, size)
     levels = tuple(_edge(source, prefix, inventory, base))
     return Part(Start(trusted.head.size, number, first, levels), inventory)
 
@@ -83,17 +91,14 @@ def _of(stem: str, version: Version) -> bool:
     return version.key == stem or version.key.startswith(f"{stem}.p/")
 
 
-def _listings(prefix: str, number: int, size: int, base: int, largest: int) -> Iterator[tuple[str, str]]:
-    """Prefix and (where a whole folder is listed) the key after which to begin."""
-    yield "seq/", f"seq/{number - 1:020d}" if number else "seq/"
-    yield "checkpoints/", f"checkpoints/{max(size - 1, 0):020d}"
-    yield "checkpoint", ""
+def _tiles(base: int, largest: int) -> Iterator[str]:
+    """The paths of the full tiles from `base` on, which are also those of their partial forms."""
     for tile in range(base // WIDTH, largest // WIDTH + 1):
-        yield tile_path((BUNDLES, tile, WIDTH)), ""
+        yield tile_path((BUNDLES, tile, WIDTH))
     level = 0
     while level == 0 or largest >> (8 * level):
         for tile in range(base >> (8 * (level + 1)), (largest >> (8 * (level + 1))) + 1):
-            yield tile_path((level, tile, WIDTH)), ""
+            yield tile_path((level, tile, WIDTH))
         level += 1
 
 
@@ -107,7 +112,7 @@ def last_claim(source: Source, year: int, holds: Callable[[Claim], bool]) -> tup
     def first(number: int) -> int | None:
         try:
             claim = Claim.decode(source.read(seq_key(year, number), MAX_CLAIM))
-        except (SourceError, ClaimError):
+        except (*UNUSABLE, ClaimError):
             return None
         return claim.first if holds(claim) else None
 
@@ -123,15 +128,6 @@ def last_claim(source: Source, year: int, holds: Callable[[Claim], bool]) -> tup
     return low, low_first
 
 
-def _claimed(source: Source, year: int) -> int:
-    """How many entries the claims have, as far as they can be read."""
-    number, _ = last_claim(source, year, lambda claim: True)
-    try:
-        return Claim.decode(source.read(seq_key(year, number), MAX_CLAIM)).end
-    except (SourceError, ClaimError):
-        return 0
-
-
 def _edge(source: Source, prefix: str, inventory: YearInventory, base: int) -> Iterator[tuple[bytes, ...]]:
     """For each level from 1 on, the hashes of its unfinished tile at `base`."""
     level = 1
@@ -145,6 +141,8 @@ def _edge(source: Source, prefix: str, inventory: YearInventory, base: int) -> I
             key = prefix + tile_path((level, number, max(there, default=count)))
             content = source.read(key, MAX_TILE)
             if len(content) < count * HASH:
-                raise SourceError(f"{key}: {len(content)} bytes; the trusted head needs {count * HASH} of it")
+                raise ObjectMissing(
+                    f"{key}: {len(content)} bytes; the trusted head needs {count * HASH} of it"
+                )
             yield tuple(content[HASH * at : HASH * at + HASH] for at in range(count))
         level += 1

@@ -41,6 +41,10 @@ class ArchiveError(SourceError):
     """This is no archive, or one that holds what no archive holds."""
 
 
+UNUSABLE: Final = (ObjectMissing, ObjectTooLarge)
+"""What an object itself is to blame for. Any other SourceError is the store's or the disk's: no finding."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of an object, as the store lists it.
@@ -91,7 +95,11 @@ class Source(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether it is the store itself that answers."""
+        """Whether it is the store itself that answers, while writers may go on."""
+
+    @property
+    def taken_at(self) -> datetime | None:
+        """When the copy was made, as its maker says; None: nobody says, or it is no copy."""
 
     def versions(self, prefix: str, after: str = "") -> Iterator[Version]:
         """All versions of the objects whose key begins with `prefix` and is greater than `after`.

@@ -27,6 +27,7 @@ class Batch:
         at: when its writer says that it made it.
         modified: when the store took it; None where that is not known.
         whole: whether these are all entries of the claim.
+        closes: whether the claim says that nothing may follow it; None where that is not known.
     """
 
     year: int
@@ -36,6 +37,7 @@ class Batch:
     at: datetime | None = None
     modified: datetime | None = None
     whole: bool = True
+    closes: bool | None = None
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Statements:
         shipped = [(i, e) for i, e in enumerate(read, batch.first) if e is not None and e.kind == "shipped"]
         for index, entry in shipped if batch.whole else ():
             self._shipped(batch, index, entry, len(read) - len(shipped))
+        if batch.whole and batch.closes is not None and None not in read:
+            self._closing(batch, [entry for entry in read if entry is not None])
         for index, one in enumerate(read, batch.first):
             if one is not None:
                 self._clock(batch, index, one, waited=bool(shipped))
@@ -107,6 +111,21 @@ class Statements:
             else:
                 run.digests.append(key)
         return entry
+
+    def _closing(self, batch: Batch, entries: Sequence[Entry]) -> None:
+        """The last claim's mark is in its first line, which nobody signs: its entry has to bear it out."""
+        closing = [n for n, entry in enumerate(entries) if entry.kind == "log-closed"]
+        if batch.closes == bool(closing) and len(entries) == (1 if closing else len(entries)):
+            return
+        place = closing[0] if closing else 0
+        self._found(
+            batch,
+            batch.first + place,
+            "close-mismatch",
+            "a log-closed statement, alone in the claim that closes the log, and in no other",
+            f"closes: {str(batch.closes).lower()}, {len(entries)} entries, {len(closing)} of them log-closed",
+            entries[place].affected(batch.first + place),
+        )
 
     def _shipped(self, batch: Batch, index: int, entry: Entry, others: int) -> None:
         body: dict[str, Any] = entry.body or {}

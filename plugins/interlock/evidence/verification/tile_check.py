@@ -8,11 +8,18 @@ from interlock.evidence.log.merkle import HASH_BYTES as HASH
 from interlock.evidence.log.merkle import leaf_hash
 from interlock.evidence.log.tiles import WIDTH, TileError, decode_bundle
 from interlock.evidence.verification.entry import describe
-from interlock.evidence.verification.findings import Affected, Finding, Findings
+from interlock.evidence.verification.findings import Findings, YearFindings
 from interlock.evidence.verification.inventory import BUNDLES, YearInventory
 from interlock.evidence.verification.objects import YearObjects
 from interlock.evidence.verification.settle import Leaves
-from interlock.evidence.verification.source import MAX_BUNDLE, MAX_TILE, ObjectMissing, Source, SourceError
+from interlock.evidence.verification.source import (
+    MAX_BUNDLE,
+    MAX_TILE,
+    UNUSABLE,
+    ObjectMissing,
+    ObjectTooLarge,
+    Source,
+)
 from interlock.evidence.verification.tree_tiles import Tile, expected_tiles
 
 
@@ -28,28 +35,29 @@ class TileJudge:
         findings: Findings,
     ) -> None:
         self._source, self._objects, self._inventory = source, objects, inventory
-        self._leaves, self._findings = leaves, findings
+        self._leaves = leaves
+        self._add = YearFindings(findings, inventory.year).add
 
     def tiles(self, levels: Sequence[Sequence[bytes]], size: int) -> None:
         """Compare each hash tile of a tree of this size."""
 
-        def read(tile: Tile) -> tuple[Tile, bytes | SourceError]:
+        def read(tile: Tile) -> tuple[Tile, bytes | ObjectMissing | ObjectTooLarge]:
             try:
                 return tile, self._objects.read((tile.level, tile.index, tile.width), MAX_TILE)
-            except SourceError as error:
+            except UNUSABLE as error:
                 return tile, error
 
         for tile, found in self._source.several(read, expected_tiles(self._leaves, levels, size)):
             if found != tile.content:
                 self._differs(tile, found)
 
-    def _differs(self, tile: Tile, found: bytes | SourceError) -> None:
+    def _differs(self, tile: Tile, found: bytes | ObjectMissing | ObjectTooLarge) -> None:
         what = "tile" if tile.width == WIDTH else "partial"
         key = self._objects.tile_key((tile.level, tile.index, tile.width))
         if isinstance(found, ObjectMissing):
             self._add(f"{what}-missing", tile.entry(), key, "this tile", "none", end=tile.entry(tile.width))
             return
-        if isinstance(found, SourceError):
+        if isinstance(found, ObjectTooLarge):
             said = str(found)[:300]
             self._add(f"{what}-altered", tile.entry(), key, f"{len(tile.content)} bytes", said)
             return
@@ -70,25 +78,27 @@ class TileJudge:
             for number in range(base // WIDTH, -(-size // WIDTH))
         )
 
-        def read(place: tuple[int, int, int]) -> tuple[tuple[int, int, int], list[bytes] | SourceError | str]:
+        def read(
+            place: tuple[int, int, int],
+        ) -> tuple[tuple[int, int, int], list[bytes] | ObjectMissing | str]:
             try:
                 return place, list(decode_bundle(self._objects.read(place, MAX_BUNDLE), place[2]))
-            except SourceError as error:
+            except ObjectMissing as error:
                 return place, error
-            except TileError as error:
+            except (ObjectTooLarge, TileError) as error:
                 return place, str(error)[:300]
 
         for place, found in self._source.several(read, places):
             self._bundle(place, found)
 
-    def _bundle(self, place: tuple[int, int, int], found: list[bytes] | SourceError | str) -> None:
+    def _bundle(self, place: tuple[int, int, int], found: list[bytes] | ObjectMissing | str) -> None:
         what = "bundle" if place[2] == WIDTH else "partial"
         key, first = self._objects.tile_key(place), place[1] * WIDTH
         end = first + place[2]
         if isinstance(found, ObjectMissing):
             self._add(f"{what}-missing", first, key, "this bundle", "none", end=end)
-        elif isinstance(found, SourceError | str):
-            self._add(f"{what}-altered", first, key, f"{place[2]} entries", str(found)[:300], end=end)
+        elif isinstance(found, str):
+            self._add(f"{what}-altered", first, key, f"{place[2]} entries", found, end=end)
         else:
             for index, leaf in enumerate(found, first):
                 if (got := leaf_hash(leaf)) != (true := self._leaves.get(index)):
@@ -102,16 +112,3 @@ class TileJudge:
             said = f"tiles of {self._inventory.covered}: the log was longer"
             key = f"log/{self._inventory.year:04d}/tile/"
             self._add("rewound", end, key, f"tiles of {end} entries", said, end=self._inventory.covered)
-
-    def _add(
-        self,
-        code: str,
-        index: int,
-        key: str,
-        expected: str,
-        found: str,
-        affected: tuple[Affected, ...] = (),
-        end: int | None = None,
-    ) -> None:
-        year = self._inventory.year
-        self._findings.add(Finding(code, key, expected, found, year, index, end, affected))

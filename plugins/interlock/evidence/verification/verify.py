@@ -5,35 +5,32 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from interlock.evidence.log.layout import checkpoint_key
 from interlock.evidence.verification import words
 from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.heads import HeadError, SignedHead, judge_newest, read_head, read_heads
-from interlock.evidence.verification.inventory import YearInventory, take_inventory
-from interlock.evidence.verification.locks import Place, Wanted, judge_blobs, judge_retention
+from interlock.evidence.verification.inventory import Irregular, YearInventory
+from interlock.evidence.verification.locks import Locks, Missed, Place, Wanted, judge_blobs, judge_retention
 from interlock.evidence.verification.report import Report, YearReport
 from interlock.evidence.verification.runs import judge_links, judge_runs
+from interlock.evidence.verification.seen import Witness, compare, compare_sizes, read_witnesses
 from interlock.evidence.verification.since import part_since
-from interlock.evidence.verification.source import MAX_CHECKPOINT, ObjectMissing, Source, SourceError, Version
+from interlock.evidence.verification.snapshot import Snapshot, take_snapshot
+from interlock.evidence.verification.source import MAX_CHECKPOINT, UNUSABLE, Source, SourceError, Version
 from interlock.evidence.verification.trust import Trust
 from interlock.evidence.verification.year import Start, YearCheck, YearResult
+
+__all__ = ["TOLERANCE", "Options", "Progress", "Witness", "verify"]
 
 TOLERANCE: Final = timedelta(minutes=5)
 Progress = Callable[[str, int], None]
 """Told the step ("entries", "blobs", "locks") and how many are done."""
-
-
-@dataclass(frozen=True)
-class Witness:
-    """A head that was kept elsewhere: its file's name, and the checkpoint in it."""
-
-    name: str
-    text: bytes
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ class Options:
         lock: how versions have to be locked.
         tolerance: by how much clocks may differ.
         witnesses: heads that were kept elsewhere.
+        sizes: year and size that a log is said to have had at least.
     """
 
     since: SignedHead | None = None
@@ -55,6 +53,7 @@ class Options:
     lock: Wanted = field(default_factory=Wanted)
     tolerance: timedelta = TOLERANCE
     witnesses: Sequence[Witness] = ()
+    sizes: Sequence[tuple[int, int]] = ()
 
 
 def verify(
@@ -89,25 +88,33 @@ class _Verification:
         source, options, findings, report = self._source, self._options, self._findings, self._report
         with self._timed("listing"):
             inventories, starts = self._inventories()
-        witnesses = [one for one in map(self._witness, options.witnesses) if one is not None]
+        report.judged_at = judged_at(source, self._now, inventories.values())
+        witnesses = read_witnesses(options.witnesses, self._trust, findings)
+        seen = [*witnesses, *([options.since] if options.since else [])]
         results: list[YearResult] = []
         for year, inventory in sorted(inventories.items()):
             with self._timed("entries"):
-                results.append(self._year(inventory, starts.get(year), witnesses))
-        self._compare(results, witnesses, options.since)
-        judge_links(results, self._trust, findings, now=self._now)
+                results.append(self._year(inventory, starts.get(year), seen))
+        report.witnessed = compare(
+            results, seen, findings, report.unchecked, since=options.since.year if options.since else 0
+        )
+        compare_sizes(results, options.sizes, findings)
+        judge_links(results, self._trust, findings, now=report.judged_at or self._now)
         whole = self._whole
-        sealed, older = judge_runs([one.statements for one in results], source, findings, whole=whole)
+        seals = judge_runs(
+            [one.statements for one in results], source, findings, whole=whole, where="the log"
+        )
         for one in results:
             findings.take(one.statements.findings)
         blobs: list[Version] = []
+        missed = Missed()
         wanted = {digest: place for one in results for digest, place in one.statements.blobs.items()}
         if options.blobs:
             with self._timed("blobs"):
-                blobs = judge_blobs(
+                blobs, missed = judge_blobs(
                     source, wanted, findings, lambda done: self._progress("blobs", done), all_at_once=whole
                 )
-        locks = 0
+        locks = Locks()
         if options.retention and source.knows_versions:
             with self._timed("locks"):
                 places = {digest: (year, index) for digest, (_, year, index) in wanted.items()}
@@ -118,13 +125,11 @@ class _Verification:
         report.grades = sum((one.statements.grades for one in results), Counter[str]())
         report.counts = {
             "entries": sum(one.statements.count for one in results),
-            "runs sealed": sealed,
-            "listed by seals and older": older,
+            **words.counted(seals, locks),
             "blobs": len(wanted) if options.blobs else 0,
-            "locks": locks,
             "witnesses": len(witnesses),
         }
-        words.conclude(report, self._trust, options, source, witnesses)
+        words.conclude(report, self._trust, options, source, words.Steps(seals, missed, locks))
         return report
 
     @contextmanager
@@ -136,67 +141,60 @@ class _Verification:
             self._report.seconds[step] = self._report.seconds.get(step, 0.0) + time.perf_counter() - began
 
     def _inventories(self) -> tuple[dict[int, YearInventory], dict[int, Start]]:
-        since = self._options.since
-        largest = self._largest(since) if since is not None else 0
-        if since is None or largest < since.head.size:
-            # A log that is shorter than it was is looked at as a whole.
-            self._whole = True
-            inventories = take_inventory(self._source)
-            if not inventories:
-                raise SourceError(
-                    f"{self._source.name}: no log in it (none under log/YEAR/): another bucket or folder?"
-                )
-            return inventories, {}
-        part = part_since(self._source, since, largest)
-        inventories = {since.year: part.inventory}
-        for later in range(since.year + 1, self._now.year + 2):
-            inventories |= take_inventory(self._source, f"log/{later:04d}/")
-        return inventories, {since.year: part.start}
+        since, source, trust = self._options.since, self._source, self._trust
+        if since is not None and self._goes_on(since):
+            later = take_snapshot(source, trust, since.year)  # a year ends before the next one begins
+            try:
+                part = part_since(source, trust, since)
+            except UNUSABLE as error:
+                self._report.unchecked.append(f"it was verified as a whole: {error}")
+            else:
+                self._strange(later)
+                return {since.year: part.inventory, **later.years}, {since.year: part.start}
+        self._whole = True
+        found = take_snapshot(source, trust)
+        self._strange(found)
+        if not found.years and not self._findings.bad:
+            raise SourceError(
+                f"{source.name}: no log in it (none under log/YEAR/): another bucket or folder?"
+            )
+        return found.years, {}
 
-    def _largest(self, since: SignedHead) -> int:
-        key = f"log/{since.year:04d}/checkpoint"
+    def _strange(self, found: Snapshot) -> None:
+        for one in found.strange:
+            year = one.key.split("/")[1]
+            self._irregular(one, int(year) if year.isdecimal() else None, None)
+
+    def _goes_on(self, since: SignedHead) -> bool:
+        """Whether the newest head is at least as large as a trusted one; else all has to be looked at."""
+        key = checkpoint_key(since.year)
         try:
             head = read_head(self._source.read(key, MAX_CHECKPOINT), self._trust, key)
-        except ObjectMissing:
-            raise SourceError(f"{self._source.name}: it has no head ({key}); verify it as a whole") from None
-        except HeadError as error:
-            raise SourceError(f"{self._source.name}: {key}: {error}; verify it as a whole") from None
-        return head.head.size
+        except (HeadError, *UNUSABLE):
+            return False
+        return head.year == since.year and head.head.size >= since.head.size
 
-    def _witness(self, witness: Witness) -> SignedHead | None:
-        try:
-            return read_head(witness.text, self._trust, witness.name)
-        except HeadError as error:
-            self._findings.add(Finding("witness-unusable", witness.name, error.expected, str(error)))
-            return None
-
-    def _year(self, inventory: YearInventory, start: Start | None, witnesses: list[SignedHead]) -> YearResult:
-        findings = self._findings
-        heads = read_heads(self._source, inventory, self._trust, findings)
+    def _year(self, inventory: YearInventory, start: Start | None, seen: list[SignedHead]) -> YearResult:
+        findings, now = self._findings, self._report.judged_at or datetime.min.replace(tzinfo=UTC)
+        heads = read_heads(
+            self._source, inventory, self._trust, findings, after=start.size if start is not None else -1
+        )
         check = YearCheck(
             self._source,
             inventory,
             heads,
             self._trust,
             findings,
-            now=self._now,
+            now=now,
             tolerance=self._options.tolerance,
             start=start,
         )
-        sizes = [one.head.size for one in witnesses if one.year == inventory.year]
-        if self._options.since is not None:
-            sizes.append(self._options.since.head.size)
+        sizes = [one.head.size for one in seen if one.year == inventory.year]
         done = self._report.counts.get("entries", 0)
         result = check.run(sizes, lambda count: self._progress("entries", done + count))
-        judge_newest(inventory, heads, findings, claimed=result.size)
+        judge_newest(inventory, heads, findings, claimed=result.size, now=now)
         for one in inventory.irregular:
-            index = _first_of(result, one.claim, one.tile)
-            expected = "one version" if one.code != "unknown-object" else "a claim, a tile or a checkpoint"
-            found = {"delete-marker": "a delete marker", "second-version": "another version"}.get(
-                one.code, "this key"
-            )
-            said = f"{found}, {one.version.version_id}".rstrip(", ")
-            findings.add(Finding(one.code, one.key, expected, said, inventory.year, index))
+            self._irregular(one, inventory.year, _first_of(result, one.claim, one.tile))
         self._report.years.append(
             YearReport(
                 inventory.year,
@@ -205,44 +203,20 @@ class _Verification:
                 result.proven,
                 result.root.hex(),
                 result.claims,
-                len(heads),
+                len(heads.all),
+                next((one.text for one in heads.all if one.head.size == result.proven), ""),
             )
         )
         self._report.counts["entries"] = done + result.statements.count
         return result
 
-    def _compare(
-        self, results: list[YearResult], witnesses: list[SignedHead], since: SignedHead | None
-    ) -> None:
-        """Compare the log with the heads that were seen before."""
-        by_year = {one.year: one for one in results}
-        matched: dict[int, int] = {}
-        for seen in sorted(
-            [*witnesses, *([since] if since else [])], key=lambda one: (one.year, one.head.size)
-        ):
-            head, result = seen.head, by_year.get(seen.year)
-            said = f"root {head.root.hex()} at size {head.size}, as {head.object} says"
-            size = result.size if result is not None else 0
-            if result is None and since is not None and seen.year < since.year:
-                self._report.unchecked.append(f"{head.object}: older than where this verification begins")
-            elif result is None or head.size > size:
-                self._findings.add(
-                    Finding("rewound", head.object, said, f"{size} entries", seen.year, size, head.size)
-                )
-            elif head.size not in result.roots:
-                if head.size > result.start:
-                    found = "entries that give no root there"
-                    self._findings.add(Finding("witness-fork", head.object, said, found, seen.year))
-                else:
-                    self._report.unchecked.append(f"{head.object}: older than where this verification begins")
-            elif result.roots[head.size] != head.root:
-                low = None if result.start else matched.get(seen.year, 0)
-                found = f"root {result.roots[head.size].hex()}: they part after entry {low or 0}"
-                self._findings.add(
-                    Finding("witness-fork", head.object, said, found, seen.year, low, head.size)
-                )
-            else:
-                matched[seen.year] = head.size
+    def _irregular(self, one: Irregular, year: int | None, index: int | None) -> None:
+        expected = "one version" if one.code != "unknown-object" else "a claim, a tile or a checkpoint"
+        found = {"delete-marker": "a delete marker", "second-version": "another version"}.get(
+            one.code, "this key"
+        )
+        said = f"{found}, {one.version.version_id}".rstrip(", ")
+        self._findings.add(Finding(one.code, one.key, expected, said, year, index))
 
     def _lasting(
         self, inventories: dict[int, YearInventory], results: list[YearResult]
@@ -256,6 +230,24 @@ class _Verification:
             for tile, version in inventory.tiles.items():
                 if tile[2] == 256:
                     yield version, _place(result, _first_of(result, None, tile))
+
+
+def judged_at(source: Source, now: datetime, inventories: Iterable[YearInventory]) -> datetime | None:
+    """The time at which a source is judged: now for a bucket, and for a copy the time when it was made.
+
+    That is what its maker says, and not before the newest object in it. None: nobody says.
+    """
+    if source.live:
+        return now
+    times = [
+        one.modified
+        for each in inventories
+        for one in (*each.claims.values(), *each.checkpoints.values(), *each.heads)
+        if one.modified is not None
+    ]
+    if source.taken_at is not None:
+        times.append(source.taken_at)
+    return min(now, max(times)) if times else None
 
 
 def _place(result: YearResult, index: int | None) -> Place:

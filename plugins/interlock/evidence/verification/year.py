@@ -11,8 +11,8 @@ from typing import Final
 from interlock.evidence.log.merkle import leaf_hash
 from interlock.evidence.log.tiles import WIDTH
 from interlock.evidence.verification.entry import describe
-from interlock.evidence.verification.findings import Affected, Finding, Findings
-from interlock.evidence.verification.heads import SignedHead
+from interlock.evidence.verification.findings import Findings, YearFindings
+from interlock.evidence.verification.heads import OVERDUE, Heads
 from interlock.evidence.verification.inventory import YearInventory
 from interlock.evidence.verification.objects import YearObjects
 from interlock.evidence.verification.replay import Replay, late_claims
@@ -23,8 +23,8 @@ from interlock.evidence.verification.tile_check import TileJudge
 from interlock.evidence.verification.tree_tiles import frontier_of
 from interlock.evidence.verification.trust import Trust
 
-OVERDUE: Final = timedelta(hours=24)
-"""For how long claims may be without a signed head before that is bad."""
+GRACE: Final = timedelta(minutes=1)
+"""For so long a claim in a bucket may be without a signed head and nothing is said: its writer is at it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class YearCheck:
         self,
         source: Source,
         inventory: YearInventory,
-        heads: Sequence[SignedHead],
+        heads: Heads,
         trust: Trust,
         findings: Findings,
         *,
@@ -89,7 +89,8 @@ class YearCheck:
         self._start = start or Start()
         self._source, self._inventory, self._trust, self._findings = source, inventory, trust, findings
         self._now, self._tolerance = now, tolerance
-        self._heads = [one.head for one in heads if one.head.size > self._start.base]
+        self._add = YearFindings(findings, inventory.year).add
+        self._heads = [one.head for one in heads.all if one.head.size > self._start.base]
         self._size = max((head.size for head in self._heads), default=self._start.base)
         self._objects = YearObjects(source, inventory, self._size)
         self._replay = Replay(source, inventory, self._objects, findings, self._start.base)
@@ -125,6 +126,8 @@ class YearCheck:
         wanted = {*sizes, *(one.first for one in replay.seen), settled.proven, start.base}
         known = roots(leaves, frontier, wanted)
         self._judge_claims(known, settled)
+        if replay.regular:
+            self._judge_ends(settled.proven)
         if replay.hole is not None:
             self._hole(replay.hole)
         self._judge_tiles(settled.proven)
@@ -234,6 +237,13 @@ class YearCheck:
                     early.modified.isoformat(),
                 )
 
+    def _judge_ends(self, proven: int) -> None:
+        ends = {*(one.first for one in self._replay.seen), self._replay.leaves.end}
+        for head in self._heads:
+            if head.size <= proven and head.size not in ends:
+                said = f"size {head.size}"
+                self._add("head-mid-claim", head.size, head.object, "a size at which a claim ends", said)
+
     def _hole(self, index: int) -> None:
         self._add(
             "root-mismatch",
@@ -257,6 +267,8 @@ class YearCheck:
         if claimed <= proven or not pending or not self._heads or self._size > claimed:
             return
         since = next((one.modified or one.at for one in pending), None)
+        if self._source.live and since is not None and self._now - since < GRACE:
+            return
         late = since is not None and self._now - since > OVERDUE
         said = f"{claimed - proven} entries since {since.isoformat() if since else 'an unknown time'}"
         self._add(
@@ -275,15 +287,3 @@ class YearCheck:
         if claim is not None:
             return self._objects.claim_key(claim)
         return self._objects.bundle_key(index // WIDTH)
-
-    def _add(
-        self,
-        code: str,
-        index: int | None,
-        key: str,
-        expected: str,
-        found: str,
-        affected: tuple[Affected, ...] = (),
-        end: int | None = None,
-    ) -> None:
-        self._findings.add(Finding(code, key, expected, found, self._inventory.year, index, end, affected))

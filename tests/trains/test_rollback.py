@@ -13,7 +13,15 @@ from interlock.trains.change import FieldConflict, FieldWrite
 from interlock.trains.entries import CREATED_BY, Mutation
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put
 from interlock.trains.order import depends_on
-from interlock.trains.rollback import Decision, Standing, restore, restore_all, rollback_order, to_take_back
+from interlock.trains.rollback import (
+    Decision,
+    Standing,
+    fields_back,
+    restore,
+    restore_all,
+    rollback_order,
+    to_take_back,
+)
 
 REF = ObjectRef("apps/v1", "Deployment", "payments", "a")
 IMAGE = FieldPath.of("spec", "template", "spec", "containers", ListKey("name", "app"), "image")
@@ -83,6 +91,32 @@ def test_a_field_that_was_absent_is_removed() -> None:
     step = restore(deployment(note="2"), mutation(write(ABSENT, "2", NOTE)))
     assert step.patched is not None
     assert get(step.patched.raw, NOTE) is ABSENT
+
+
+@pytest.mark.parametrize(
+    ("live", "found", "left"),
+    [
+        (deployment("a:2", note="2"), ("a:2", "2"), ("a:1", ABSENT)),
+        (deployment("a:1"), ("a:1", ABSENT), ("a:1", ABSENT)),  # taken back already
+        (deployment("a:3", note="2"), ("a:3", "2"), ("a:3", ABSENT)),  # somebody else's image stays
+    ],
+)
+def test_each_field_that_the_run_wrote_is_told_as_it_was_found_and_as_it_was_left(
+    live: Manifest, found: tuple[object, ...], left: tuple[object, ...]
+) -> None:
+    done = mutation(write(), write(ABSENT, "2", NOTE), write(ABSENT, "run", CREATED_BY))
+    told = list(fields_back(restore_all({REF: live}, [done]), {REF: live}, [done]))
+    expected = [
+        FieldWrite(path, *two) for path, two in zip((IMAGE, NOTE), zip(found, left, strict=True), strict=True)
+    ]
+    assert told == [(REF, each) for each in expected]
+
+
+def test_an_object_that_goes_or_comes_back_is_told_field_by_field() -> None:
+    live = deployment("a:2")
+    created = mutation(write(ABSENT, "a:2"), before=None)
+    steps = restore_all({REF: live}, [created])
+    assert list(fields_back(steps, {REF: live}, [created])) == [(REF, FieldWrite(IMAGE, "a:2", ABSENT))]
 
 
 ENV = FieldPath.of(*IMAGE.steps[:-1], "env")

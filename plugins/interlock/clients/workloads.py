@@ -22,7 +22,7 @@ from interlock.trains.change import conflicts as differences
 from interlock.trains.entries import CREATED_BY, Mutation
 from interlock.trains.fields import ABSENT, put
 from interlock.trains.kinds import WORKLOADS
-from interlock.trains.rollback import Restore, restore_all
+from interlock.trains.rollback import Restore, fields_back, restore_all
 
 __all__ = ["BACK", "Fence", "Refused", "TakenBack", "promote", "take_back"]
 
@@ -92,11 +92,13 @@ class TakenBack:
         generation: the generation of the workload to wait for; 0 if it was not touched.
         restored: what was written, as text.
         conflicts: the fields that were left, because somebody else changed them since.
+        writes: each field that the run had written, of which object, with its value before this and after.
     """
 
     generation: int
     restored: tuple[str, ...]
     conflicts: tuple[FieldConflict, ...]
+    writes: tuple[tuple[ObjectRef, FieldWrite], ...]
 
 
 async def take_back(
@@ -128,7 +130,9 @@ async def take_back(
             # A promotion that still lived wrote its journal; what that says goes back as well.
             written = await store.service(run, service)
             continue
-        return TakenBack(generation, tuple(text for step in steps for text in _done(step)), conflicts)
+        restored = tuple(text for step in steps for text in _done(step))
+        writes = tuple(fields_back(steps, live, mutations))
+        return TakenBack(generation, restored, conflicts, writes)
     raise Refused(f"{service}: its objects changed {ATTEMPTS} times while being restored")
 
 

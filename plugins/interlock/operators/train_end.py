@@ -16,9 +16,8 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from interlock import metrics
-from interlock.operators.evidence import Said
 from interlock.operators.train import TrainOperator
-from interlock.operators.train_evidence import tell, tell_end
+from interlock.operators.train_evidence import taken_back, tell, tell_end
 from interlock.operators.train_service import ServiceOperator
 from interlock.runs.lock import head_of
 from interlock.runs.run import DRY_KEY, SOAK_KEY, VERDICT_KEY, WAITED_KEY, WHY_KEY, Run, pulled
@@ -124,13 +123,7 @@ class RollbackOperator(ServiceOperator):
             )
         service = run.train.service(self.service)
         done, awaited = asyncio.run(self._act(run))
-        fields = {
-            "service": self.service,
-            "outcome": "written",
-            "restored": [{"path": path} for path in done.restored],
-            "conflicts": [{"path": str(conflict)} for conflict in done.conflicts],
-        }
-        tell(context, run, Said("rollback", fields), log=self.log)
+        tell(context, run, taken_back(self.service, done), log=self.log)
         if not awaited:
             self.log.info("its rollout was not complete before this run either, so nothing is waited for")
             return

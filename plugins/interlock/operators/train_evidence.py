@@ -18,6 +18,7 @@ from interlock.trains.plan import Plan
 
 if TYPE_CHECKING:
     from interlock.clients.evidence import Recorded
+    from interlock.clients.workloads import TakenBack
 
 STATEMENTS_KEY = "statements"
 """The XCom in which a task notes the digests of its statements, for a seal that can't read the log."""
@@ -209,6 +210,32 @@ def preflight_fields(looked: Mapping[str, Any]) -> dict[str, object]:
 def writes_of(change: Change) -> list[dict[str, object]]:
     """A change's writes as evidence shows them."""
     return [{"ref": str(step.ref), **write.to_json()} for step in change.steps for write in step.writes]
+
+
+def written(change: Change) -> dict[str, object]:
+    """What a promotion says of its writes: their values, and the state before and after all of them."""
+    from interlock.evidence.states import state_hashes
+
+    writes = writes_of(change)
+    return {"writes": writes, **state_hashes(writes)}
+
+
+def taken_back(service: str, done: TakenBack) -> Said:
+    """What a rollback has written, and the state of what the run had written, before and after.
+
+    The values are the evidence beside the statement, since there may be many.
+    """
+    from interlock.evidence.states import state_hashes
+
+    restored = [{"ref": str(ref), **write.to_json()} for ref, write in done.writes]
+    fields = {
+        "service": service,
+        "outcome": "written",
+        "restored": [{"path": text} for text in done.restored],
+        "conflicts": [{"path": str(conflict)} for conflict in done.conflicts],
+        **state_hashes(restored),
+    }
+    return Said("rollback", fields, {"restored": restored})
 
 
 def undo_of(plan: Plan | None) -> dict[str, object]:

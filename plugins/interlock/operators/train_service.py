@@ -16,7 +16,7 @@ from airflow.triggers.base import StartTriggerArgs
 
 from interlock.operators.evidence import Said
 from interlock.operators.train import TrainOperator
-from interlock.operators.train_evidence import preflight_fields, tell, writes_of
+from interlock.operators.train_evidence import preflight_fields, tell, written
 from interlock.runs import line as line_of_run
 from interlock.runs.run import PREFLIGHT_KEY, Run, pulled
 from interlock.trains.change import Change
@@ -99,9 +99,9 @@ class PromoteOperator(ServiceOperator):
                 "promote",
                 change,
                 transitions=fence,
-                writes=writes_of(change),
                 after_generation=generation,
                 outcome="written",
+                **written(change),
             ),
             log=self.log,
         )

@@ -15,11 +15,11 @@ Pure: nothing is read and nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from interlock.manifest import Manifest, ObjectRef
-from interlock.trains.change import UID, FieldConflict, ObjectConflict, value_of
+from interlock.trains.change import UID, FieldConflict, FieldWrite, ObjectConflict, value_of
 from interlock.trains.entries import CREATED_BY, Mutation
 from interlock.trains.fields import ABSENT, FieldPath, ListKey, get, put, remove, same
 from interlock.trains.order import Edges, Scope, depends_on, in_order
@@ -152,6 +152,27 @@ def restore_all(
             now[ref] = step.recreate
         done[ref] = _joined(done[ref], step, mutation) if ref in done else step
     return tuple(done.values())
+
+
+def fields_back(
+    steps: Iterable[Restore], live: Mapping[ObjectRef, Manifest | None], mutations: Iterable[Mutation]
+) -> Iterator[tuple[ObjectRef, FieldWrite]]:
+    """Each field that the mutations wrote, with its value before and after they are taken back.
+
+    Args:
+        steps: how the objects go back.
+        live: the objects as they were read for it.
+        mutations: what is taken back.
+    """
+    paths: dict[ObjectRef, dict[FieldPath, None]] = {}
+    for mutation in mutations:
+        written = {write.path: None for write in mutation.writes if write.path != CREATED_BY}
+        paths.setdefault(mutation.ref, {}).update(written)
+    for step in steps:
+        found = live[step.ref]
+        left = None if step.delete else step.recreate or step.patched or found
+        for path in paths.get(step.ref, {}):
+            yield step.ref, FieldWrite(path, value_of(found, path), value_of(left, path))
 
 
 def rollback_order(edges: Edges, moved: Collection[str]) -> tuple[str, ...]:

@@ -77,6 +77,20 @@ class Auditor:
         }
         return cls(state.root / "auditor", BUCKET, credentials, keys)
 
+    def prepare(self) -> None:
+        """Make the folder anew, with the two public keys in it.
+
+        Raises:
+            AuditorError: they can't be written.
+        """
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
+        for (name, public), file in zip(self.keys, ("log.vkey", "statements.vkey"), strict=True):
+            done = self.run("key", name, public, keys=False)
+            if done.returncode:
+                raise AuditorError(f"interlock-verify makes no key file: {done.stderr.strip()}")
+            (self.folder / file).write_text(done.stdout)
+
     def show(self, runs: Sequence[tuple[str, str]]) -> bool:
         """Export the evidence of runs and of the whole log, verify both offline, tamper with a copy.
 
@@ -89,13 +103,7 @@ class Auditor:
         Raises:
             AuditorError: a command could not be run.
         """
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o700)
-        for (name, public), file in zip(self.keys, ("log.vkey", "statements.vkey"), strict=True):
-            done = self._run("key", name, public, keys=False)
-            if done.returncode:
-                raise AuditorError(f"interlock-verify makes no key file: {done.stderr.strip()}")
-            (self.folder / file).write_text(done.stdout)
+        self.prepare()
         _say(
             "\nThe evidence, as an auditor sees it: with two public keys, log.vkey and statements.vkey, and"
             f"\nread-only credentials. The commands run in {self.folder}."
@@ -118,19 +126,29 @@ class Auditor:
 
     def _export(self, name: str, *what: str) -> bool:
         arguments = ("export", self.bucket, *what, "--to", name)
-        done = self._run(*arguments)
+        done = self.run(*arguments)
         # Of a success the second line repeats the command that comes next.
         shown = done.stdout.splitlines()[:1] if done.returncode == 0 else _all(done)
         return _print(arguments, shown, done.returncode, 0)
 
     def _verify(self, name: str, expected: int, sections: Sequence[str]) -> bool:
-        done = self._run("archive", name, offline=True)
+        done = self.run("archive", name, offline=True)
         shown = list(_of_sections(done.stdout, sections)) if done.returncode in (0, 1) else _all(done)
         return _print(("archive", name), shown, done.returncode, expected)
 
-    def _run(
+    def run(
         self, *arguments: str, keys: bool = True, offline: bool = False
     ) -> subprocess.CompletedProcess[str]:
+        """Run `interlock-verify` in the folder.
+
+        Args:
+            arguments: what it is asked.
+            keys: whether the two public keys are named.
+            offline: whether it gets no credentials.
+
+        Raises:
+            AuditorError: it could not be run, or came to no end.
+        """
         trusted = (*_KEYS, "--quiet") if keys else ()
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         try:

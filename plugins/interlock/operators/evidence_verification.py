@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interlock.evidence.verification.trust import Trust
 
 LOG = Asset("interlock_evidence_log")
-"""Gets an event with each verification: the verdict, and the head that was verified."""
+"""Gets an event with each verification that found nothing wrong: what it told, and the head."""
 MODES = ("auto", "full", "incremental")
 SUNDAY = 6
 

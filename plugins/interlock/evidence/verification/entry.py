@@ -77,18 +77,19 @@ class Entry:
 _KEPT: Final = frozenset({"seal", "shipped", "log-opened", "log-closed"})
 
 
-def read_entry(leaf: bytes, trust: Trust | None) -> Entry:
+def read_entry(leaf: bytes, trust: Trust | None, *, whole: bool = False) -> Entry:
     """Read an entry and check its signature.
 
     Args:
         leaf: a DSSE envelope, canonical JSON.
         trust: the keys; None, or one without statement keys: the signature is not looked at.
+        whole: whether the entry keeps what it says, whatever its kind.
 
     Raises:
         EntryError: it is malformed, or its signature does not hold.
     """
     payload, signature, keyid = _envelope(leaf)
-    entry = _statement(payload)
+    entry = _statement(payload, whole=whole)
     if trust is None or not trust.statements:
         return entry
     answer = trust.signed(keyid, signature, pae(payload))
@@ -134,14 +135,14 @@ def _envelope(leaf: bytes) -> tuple[bytes, bytes, str]:
         raise EntryError("envelope-malformed", expected, f"{type(error).__name__}: {error}"[:200]) from None
 
 
-def _statement(payload: bytes) -> Entry:
+def _statement(payload: bytes, *, whole: bool) -> Entry:
     try:
         content = json.loads(payload)
         if content["_type"] != STATEMENT_TYPE:
             raise ValueError(f"_type {content['_type']!r}"[:80])
         if content["predicateType"] == LATE_URI:
-            return _late(content, payload)
-        return _plain(content, hashlib.sha256(payload).hexdigest(), late=False, shipped_at=None)
+            return _late(content, payload, whole=whole)
+        return _plain(content, hashlib.sha256(payload).hexdigest(), late=False, shipped_at=None, whole=whole)
     except EntryError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
@@ -152,11 +153,11 @@ def _statement(payload: bytes) -> Entry:
         ) from None
 
 
-def _late(content: dict[str, Any], payload: bytes) -> Entry:
+def _late(content: dict[str, Any], payload: bytes, *, whole: bool) -> Entry:
     body = content["predicate"]
     claimed = body["statement"]
     digest = hashlib.sha256(canonical(claimed)).hexdigest()
-    entry = _plain(claimed, digest, late=True, shipped_at=_time(body["shipped_at"]))
+    entry = _plain(claimed, digest, late=True, shipped_at=_time(body["shipped_at"]), whole=whole)
     if canonical(content) != payload:
         said = "the same in another spelling, of which the statement's digest says nothing"
         raise EntryError("late-malformed", "canonical JSON (RFC 8785)", said, entry)
@@ -188,7 +189,9 @@ def _late(content: dict[str, Any], payload: bytes) -> Entry:
     return entry
 
 
-def _plain(content: dict[str, Any], digest: str, *, late: bool, shipped_at: datetime | None) -> Entry:
+def _plain(
+    content: dict[str, Any], digest: str, *, late: bool, shipped_at: datetime | None, whole: bool
+) -> Entry:
     uri = content["predicateType"]
     kind = uri.removeprefix(f"{BASE}/").rpartition("/")[0] if uri.startswith(f"{BASE}/") else uri
     body = content["predicate"]
@@ -213,7 +216,7 @@ def _plain(content: dict[str, Any], digest: str, *, late: bool, shipped_at: date
         run_hash=str(run.get("hash") or "")[:64],
         at=_time(body.get("at")),
         blob=blob,
-        body=body if kind in _KEPT else None,
+        body=body if whole or kind in _KEPT else None,
         shipped_at=shipped_at,
     )
 

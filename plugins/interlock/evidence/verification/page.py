@@ -9,21 +9,25 @@ from typing import Final, Self
 
 from interlock.evidence.log.layout import blob_key
 from interlock.evidence.verification.entry import EntryError, read_entry
+from interlock.evidence.verification.sayings import sayings
 
 MAX_ROWS: Final = 5_000
 
 _STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .6rem; vertical-align: top }
 th { border-bottom: 2px solid #888; position: sticky; top: 0; background: #fff }
 tr + tr td { border-top: 1px solid #ddd }
+td { overflow-wrap: anywhere }
+td:nth-child(-n+3) { white-space: nowrap }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
 pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 .note { border-left: 4px solid #b58900; padding: .2rem .8rem; background: #fdf6e3 }
 """
 _HEADS: Final = "".join(
-    f"<th>{head}</th>" for head in ("entry", "claimed time", "statement", "run", "grade", "files")
+    f"<th>{head}</th>"
+    for head in ("entry", "claimed time", "statement", "what it says", "run", "grade", "files")
 )
 
 
@@ -35,6 +39,7 @@ class Row:
     index: int
     at: datetime | None
     kind: str
+    says: tuple[str, ...]
     run: str
     late: bool
     problem: str
@@ -45,12 +50,13 @@ class Row:
     def of(cls, year: int, index: int, leaf: bytes, stored: datetime | None, receipt: str) -> Self:
         """The row of an entry, whose receipt is at a path in the archive; empty: it has none."""
         try:
-            entry = read_entry(leaf, None)
+            entry = read_entry(leaf, None, whole=True)
         except EntryError as error:
-            return cls(year, index, stored, "unreadable", "", False, str(error), receipt, "")
+            return cls(year, index, stored, "unreadable", (), "", False, str(error), receipt, "")
         run = f"{entry.dag_id}/{entry.run_id}" if entry.dag_id else entry.run_hash
         blob = f"objects/{blob_key(entry.blob[0])}" if entry.blob else ""
-        return cls(year, index, entry.at or stored, entry.kind, run, entry.late, "", receipt, blob)
+        says = tuple(sayings(entry.kind, entry.body or {}))
+        return cls(year, index, entry.at or stored, entry.kind, says, run, entry.late, "", receipt, blob)
 
 
 class Page:
@@ -95,6 +101,7 @@ def _row(row: Row) -> str:
     files = " ".join(f'<a href="{escape(path)}">{name}</a>' for path, name in links if path)
     grade = row.problem or ("attested late" if row.late else "signed then")
     at = row.at.isoformat(timespec="seconds") if row.at else ""
-    cells = [escape(one) for one in (at, row.kind, row.run, grade)]
+    says = "<br>".join(map(escape, row.says))
+    cells = [escape(at), escape(row.kind), says, escape(row.run), escape(grade)]
     said = "".join(f"<td>{one}</td>" for one in (*cells, files))
     return f'<tr><td class="n">{row.year}/{row.index}</td>{said}</tr>'

@@ -43,7 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(argv)
     progress = ProgressLine(wanted=not getattr(asked, "quiet", True))
     try:
-        return int(_COMMANDS[asked.command](asked, progress))
+        status = int(_COMMANDS[asked.command](asked, progress))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who reads it has heard enough: the rest goes nowhere, also what Python still flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.UNREADABLE
     except (KeyFileError, UsageError) as error:
         progress.end()
         print(f"interlock-verify: {error}", file=sys.stderr)

@@ -22,7 +22,9 @@ def lines(report: Report) -> Iterator[str]:
         yield f"first bad entry: {first[1]} of {first[0]}" if first else "no entry is bad; see the findings"
     for one in report.years:
         span = f"{one.proven} of {one.size} entries proven"
-        if one.start:
+        if one.start and one.proven <= one.start:
+            span = f"nothing new after entry {one.start - 1}, of {one.size}"
+        elif one.start:
             span = f"entries {one.start} to {one.proven - 1} proven, of {one.size}"
         yield f"  {one.year}: {span}; {one.claims} claims, {one.heads} signed heads"
     yield from _section("Proven", report.proven)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,6 +16,7 @@ from made_logs import Log
 from interlock import verify_cli
 from interlock.clients.object_store import Keep, ObjectStore, StoreSettings
 from interlock.evidence.log.layout import parse
+from sandbox.state import CHECKOUT
 from tests.clients.real_parts import ACCESS, AUDITOR, SECRET, running_s3, s3_client, secret_of
 from tests.tessera_fsck import accepts, rejects, run_fsck
 
@@ -49,6 +53,54 @@ def log(endpoint: str) -> Log:
             keep = Keep.LASTING if place.lasting else Keep.DERIVED
             assert store.create(key, log.bucket.get(key), keep=keep, content_type=place.content_type)
     return log
+
+
+def test_the_auditors_guide_can_be_followed_word_for_word(endpoint: str, log: Log, tmp_path: Path) -> None:
+    guide = (CHECKOUT / "docs" / "evidence.md").read_text().split("## Auditor's guide")[1]
+    commands = guide.split("```sh\n")[1].split("```")[0]
+    public = {one.key.name: base64.b64encode(one.key.public).decode() for one in (log.heads, log.statements)}
+    for shown, meant in {
+        "interlock/BUCKET": log.heads.key.name,
+        "BASE64 OF interlock-checkpoints": public[log.heads.key.name],
+        "BASE64 OF interlock-statements": public[log.statements.key.name],
+        "AWS_ACCESS_KEY_ID=…": f"AWS_ACCESS_KEY_ID={AUDITOR}",
+        "AWS_SECRET_ACCESS_KEY=…": f"AWS_SECRET_ACCESS_KEY={secret_of(AUDITOR)}",
+        "https://s3.example.com": endpoint,
+        "DAG_ID/RUN_ID": "train/run-1",
+        "BUCKET": BUCKET,
+        "/2026/": f"/{log.year}/",
+    }.items():
+        assert shown in commands
+        commands = commands.replace(shown, meant)
+    found = subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.count("\nVERIFIED\n") == commands.count("interlock-verify") - 4
+
+
+def test_a_reader_that_has_heard_enough_does_not_make_it_look_wrong(log: Log, tmp_path: Path) -> None:
+    """Exit status 1 would say that something is wrong with the evidence."""
+    for key in log.bucket.keys(""):
+        file = tmp_path / "copy" / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(log.bucket.get(key))
+    (tmp_path / "log.vkey").write_text(log.heads.key.text)
+    command = "interlock-verify archive copy --key log.vkey --json --quiet 2>&1 | true; echo ${PIPESTATUS[0]}"
+    found = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.stdout == "3\n"
 
 
 def test_the_auditor_verifies_exports_and_finds_tampering(

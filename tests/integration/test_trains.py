@@ -147,3 +147,19 @@ def test_a_run_that_is_marked_failed_while_it_promotes_goes_back(
     state, tasks = payments.wait(run_id)
     assert state == "failed", tasks
     _assert_back(payments, run_id, before)
+
+
+def test_services_keep_their_order_also_where_the_one_between_them_is_not_on_board(
+    sandbox: RunningSandbox,
+) -> None:
+    sandbox.train("shaken").settle()
+    train = sandbox.train("chained")
+    train.settle()
+    new = train.new_releases()
+    run_id = train.trigger({name: new[name] for name in ("shaken-a", "shaken-c")})
+    state, tasks = train.wait(run_id)
+
+    assert state == "success", tasks
+    assert tasks["shaken-b.promote"] == "skipped"
+    started, ended = train.times(run_id)
+    assert started["shaken-c.promote"] >= ended["shaken-a.verify"]

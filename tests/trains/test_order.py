@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.trains.order import DependencyError, cycles, in_order
+from interlock.trains.order import DependencyError, between, cycles, depends_on, in_order
 
 
 @st.composite
@@ -53,3 +53,28 @@ def test_a_graph_has_an_order_or_circles_that_are_really_there(after: dict[str, 
 def test_a_service_after_one_that_is_not_there_has_no_order() -> None:
     with pytest.raises(DependencyError, match="b comes after a, which the train doesn't have"):
         in_order({"b": ["a"]})
+
+
+@given(graphs(), st.data())
+def test_who_is_between_two_on_board_keeps_the_later_one_waiting(
+    after: dict[str, list[str]], data: st.DataObject
+) -> None:
+    board = set(data.draw(st.lists(st.sampled_from(sorted(after)), unique=True))) if after else set()
+    waits = board | between(after, board)
+    assert not between(after, board) & board
+
+    def waited_for(name: str) -> set[str]:
+        """What has had its turn when that of `name` comes, if all others are skipped at once."""
+        direct = [other for other in after[name] if other in waits]
+        return {*direct, *(further for other in direct for further in waited_for(other))}
+
+    for name in board:
+        assert depends_on(after, name) & board <= waited_for(name)
+
+
+@pytest.mark.parametrize(
+    ("board", "expected"),
+    [("ac", {"b"}), ("a", set()), ("bc", set()), ("abc", set()), ("ad", {"b", "c"}), ("", set())],
+)
+def test_only_who_stands_between_two_on_board_has_a_turn(board: str, expected: set[str]) -> None:
+    assert between({"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, board) == expected

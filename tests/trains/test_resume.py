@@ -18,6 +18,7 @@ from interlock.trains.resume import (
     recorded,
     refusal,
     stays,
+    too_early,
     transitions,
     was_whole,
 )
@@ -97,6 +98,24 @@ def test_nothing_moves_once_the_run_ends(task: str, state: str) -> None:
     assert "clear the task `lock`" in why
     assert ("this run has ended" in why) == ((task, state) in {("close", "success"), ("close", "failed")})
     assert ending({task: None, "a.promote": state}) == ""
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ({"a.verify": "success", "b.verify": "success"}, ""),
+        ({"a.verify": "success", "b.verify": "skipped"}, "comes after b, not verified"),
+        ({"a.verify": "deferred", "b.verify": None}, "comes after a, b, not verified"),
+        ({}, "the train's file was changed"),
+    ],
+)
+def test_a_service_moves_only_behind_all_that_the_plan_has_before_it(
+    states: dict[str, str | None], said: str
+) -> None:
+    why = too_early(replace(CHANGE, after=("a", "b")), states)
+    assert said in why
+    assert bool(said) == bool(why)
+    assert too_early(CHANGE, states) == ""
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from interlock.trains.config import RunConfigError, parse_run_config
 from interlock.trains.entries import run_hash
 from interlock.trains.lock import HeldBy
 from interlock.trains.model import load_environments, load_train
+from interlock.trains.order import between
 from interlock.trains.plan import Plan, PlanError, as_list, render
 from interlock.trains.undo import make_undo
 
@@ -117,7 +118,11 @@ class PlanOperator(TrainOperator, SkipMixin):
         ti.xcom_push(key="text", value=as_list(render(plan)))
         ti.xcom_push(key=DRY_KEY, value=dry_run)
         tell_plan(context, replace(run, plan=plan), plan, log=self.log, dry_run=dry_run)
-        off = {s.name for s in run.train.services if dry_run or plan.change(s.name) is None}
+        board = {change.service for change in plan.changes}
+        off = {service.name for service in run.train.services if dry_run or service.name not in board}
+        if not dry_run:
+            # Skipped at once, these would let those behind them go on before their turn: each skips itself.
+            off -= between({service.name: service.after for service in run.train.services}, board)
         outward = {f"{service}.{task}" for service in off for task in ("preflight", "promote")}
         if dry_run:
             self.log.info("dry run: it ends here, nothing was changed in the cluster")

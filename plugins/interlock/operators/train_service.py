@@ -19,6 +19,7 @@ from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, written
 from interlock.runs import line as line_of_run
 from interlock.runs.run import PREFLIGHT_KEY, Run, pulled
+from interlock.trains import resume
 from interlock.trains.change import Change
 from interlock.trains.shown import shown
 
@@ -79,11 +80,13 @@ class PromoteOperator(ServiceOperator):
         """Write, then defer; the wait ends the task."""
         run = self.this_run(context)
         ti = context["ti"]
-        run.refuse_when_ending(ti)
+        states = run.refuse_when_ending(ti)
         if run.needs_plan().change(self.service) is None:
-            # Not on board, though a service that it comes after is.
+            # Between two services on board; it is skipped when its turn comes, so that the later one waits.
             raise AirflowSkipException(f"{self.service} is not on board")
         change = run.change(self.service)
+        if why := resume.too_early(change, states):
+            raise AirflowFailException(why)
         fence = run.needs_fence(ti, self.service)
         if not change.moves:
             self.log.info("%s is live already: nothing to do", self.service)

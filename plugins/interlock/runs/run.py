@@ -173,10 +173,12 @@ class Run:
         found = ti.get_task_states(dag_id=self.dag_id, run_ids=[self.run_id]).get(self.run_id, {})
         return {task: None if state is None else str(state) for task, state in found.items()}
 
-    def refuse_when_ending(self, ti: Any) -> None:
-        """Refuse to move anything once this run has begun to go back or to close."""
-        if why := ending(self.states(ti)):
+    def refuse_when_ending(self, ti: Any) -> dict[str, str | None]:
+        """Refuse to move anything once this run has begun to go back or to close; the states of its tasks."""
+        states = self.states(ti)
+        if why := ending(states):
             raise AirflowFailException(why)
+        return states
 
 
 def _environment(environments: Environments, name: str, ti: Any) -> Environment:

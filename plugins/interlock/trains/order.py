@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 Edges = Mapping[str, Sequence[str]]
@@ -46,6 +46,13 @@ def depends_on(edges: Edges, service: str) -> set[str]:
             found.add(name)
             open_ends.extend(edges.get(name, ()))
     return found
+
+
+def between(edges: Edges, board: Collection[str]) -> set[str]:
+    """The services that are not on board and stand between two that are: the later one waits through them."""
+    behind = {name for name in edges if depends_on(edges, name) & set(board)}
+    before = {other for name in board for other in depends_on(edges, name)}
+    return (behind & before) - set(board)
 
 
 def cycles(after: Edges) -> list[tuple[str, ...]]:

@@ -90,6 +90,25 @@ def ending(states: Mapping[str, str | None]) -> str:
     return ""
 
 
+def too_early(change: Change, states: Mapping[str, str | None]) -> str:
+    """Why a service must not move yet; empty if all that it comes after is verified.
+
+    Airflow sees to that by the edges of the DAG. The plan's are those that the run was begun with: a train's
+    file may have been changed since, and a task between two services been marked.
+
+    Args:
+        change: what the plan changes of it.
+        states: the states of the run's tasks by task id.
+    """
+    early = [name for name in change.after if states.get(f"{name}.verify") != "success"]
+    if not early:
+        return ""
+    return (
+        f"by the plan {change.service} comes after {', '.join(early)}, not verified yet: the train's file "
+        "was changed meanwhile, or a task was marked"
+    )
+
+
 def held(soak: Mapping[str, object], change: Change, journal: ServiceJournal) -> bool:
     """Whether a soak's record is of what the run wrote last: one of an earlier pass, or none, proves nothing.
 

@@ -105,7 +105,10 @@ async def test_unlock_refuses_while_the_journal_is_open_unless_forced() -> None:
     with pytest.raises(cli.Refusal, match="journal is open"):
         await cli.unlock(cluster, SANDBOX, "a", "Ada", "why", NOW, force=False)
     said = await cli.unlock(cluster, SANDBOX, "a", "Ada", "why", NOW, force=True)
-    assert said == f"released payments.a, which {HOLDER} held"
+    assert said.startswith(f"released payments.a, which {HOLDER} held, and stopped that run")
+    (head,) = await JournalStore(cluster, "interlock").open_heads()
+    assert head.stop is not None
+    assert (head.stop.by, head.stop.why) == ("Ada", "payments.a was taken from it by force: why")
     assert (
         await cli.unlock(cluster, SANDBOX, "a", "Ada", "why", NOW, force=False) == "nobody holds payments.a"
     )

@@ -83,7 +83,7 @@ async def label(cluster: MemoryCluster) -> str:
 async def test_the_watchdog_ends_what_a_killed_one_began(at: int) -> None:
     cluster = await mortal()
     await available(cluster, 0)
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     done = await end_run(cluster, SANDBOX, head, "it was deleted", NOW, patience=0)
     assert list(done.not_whole) == ["a"]
     cluster.left = at
@@ -95,12 +95,12 @@ async def test_the_watchdog_ends_what_a_killed_one_began(at: int) -> None:
     cluster.left = None
     await available(cluster, 1)
 
-    found = await look(cluster, SANDBOX)
+    found = await look(cluster, SANDBOX, (), NOW)
     for head in found.heads:
         done = await end_run(cluster, SANDBOX, head, "it was deleted", NOW, patience=0)
         assert done.not_whole == {}
         await close_run(cluster, SANDBOX, head, done, NOW)
-    await release_left(cluster, SANDBOX, (await look(cluster, SANDBOX)).leases, NOW)
+    await release_left(cluster, SANDBOX, (await look(cluster, SANDBOX, (), NOW)).leases, NOW)
 
     # Until the journal was closed nobody had said how the run ended.
     assert await label(cluster) == ("all-old" if at < 2 else "not-whole")

@@ -17,7 +17,7 @@ from interlock.trains.entries import Head
 
 async def test_a_lock_that_was_taken_anew_since_the_look_is_not_released() -> None:
     cluster = await moved()
-    found = await look(cluster, SANDBOX)
+    found = await look(cluster, SANDBOX, (), NOW)
     await JournalStore(cluster, "interlock").close(found.heads[0], NOW, "all-new")
     await take_all(cluster, "payments", "interlock", ["a"], HOLDER, NOW)
     assert await release_left(cluster, SANDBOX, found.leases, NOW) == [f"payments.b, held by {HOLDER}"]
@@ -31,7 +31,7 @@ async def test_locks_are_released_only_where_the_journal_is_closed_or_missing() 
     for run in ("open", "closed"):
         await store.open(Head(DAG, run, "payments", "sandbox", {}, NOW))
     await store.close(Head(DAG, "closed", "payments", "sandbox", {}, NOW), NOW, "all-new")
-    found = await look(cluster, SANDBOX)
+    found = await look(cluster, SANDBOX, (), NOW)
     assert found.holders == (f"{DAG}/closed", f"{DAG}/missing", f"{DAG}/open")
 
     released = await release_left(cluster, SANDBOX, found.leases, NOW)

@@ -38,7 +38,7 @@ HASH = run_hash(DAG, RUN)
 
 
 async def _end(cluster: MemoryCluster) -> Ended:
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     done = await end_run(cluster, SANDBOX, head, WHY, NOW)
     assert await JournalStore(cluster, "interlock").open_heads() != []
     await close_run(cluster, SANDBOX, head, done, NOW)
@@ -61,7 +61,7 @@ async def test_what_was_moved_goes_back_in_reverse_order() -> None:
     assert head.closed
     assert head.stop is not None
     assert (head.stop.by, head.stop.why) == (BY, WHY)
-    assert (await look(cluster, SANDBOX)).heads == ()
+    assert (await look(cluster, SANDBOX, (), NOW)).heads == ()
 
 
 async def test_a_late_write_of_the_dead_run_finds_another_stamp() -> None:
@@ -117,7 +117,7 @@ async def test_a_service_that_did_not_move_can_not_begin_any_more() -> None:
 
 async def test_ending_a_run_twice_changes_nothing_more() -> None:
     cluster = await moved()
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     await end_run(cluster, SANDBOX, head, WHY, NOW)
     before = await cluster.get(ref("a"))
     again = await end_run(cluster, SANDBOX, head, WHY, NOW)
@@ -130,7 +130,7 @@ async def test_what_is_said_for_the_record_names_each_service_and_is_allowed_to_
     live = await cluster.get(ref("a"))
     assert live is not None
     await cluster.replace(type(live).of(put(live.raw, IMAGE, "a:hotfix")))
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     said = (await end_run(cluster, SANDBOX, head, WHY, NOW)).statement(head, WHY)
 
     assert (said["train"], said["environment"], said["reason"]) == ("payments", "sandbox", WHY)
@@ -145,7 +145,7 @@ async def test_what_is_said_for_the_record_names_each_service_and_is_allowed_to_
 
 async def test_a_run_that_is_started_over_while_the_watchdog_waits_is_left_to_itself() -> None:
     cluster = await moved()
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
     later = NOW + timedelta(minutes=1)
     assert isinstance(await take_all(cluster, "payments", "interlock", ["a", "b"], HOLDER, later), dict)
@@ -182,7 +182,7 @@ async def test_an_object_that_a_webhook_denies_keeps_no_other_service_from_going
 
     cluster = Denying()
     cluster.__dict__ |= (await moved()).__dict__
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
     assert [await image(cluster, name) for name in "ab"] == ["a:1", "b:2"]
     assert "webhook denied" in done.failed["b"]
@@ -204,7 +204,7 @@ async def test_a_head_that_can_not_be_read_hides_no_other_run() -> None:
     store = JournalStore(cluster, "interlock")
     elsewhere = replace((await store.open_heads())[0], run_id="r", environment="gone")
     await store.open(elsewhere)
-    found = await look(cluster, SANDBOX, ("sandbox", "other"))
+    found = await look(cluster, SANDBOX, ("sandbox", "other"), NOW)
     assert [head.run_id for head in found.heads] == [RUN]
     assert ["journal-damaged" in why for why in found.unreadable] == [True]
     assert [head.environment for head in found.strays] == ["gone"]
@@ -216,7 +216,7 @@ async def test_a_paused_dag_is_noted_once_and_until_it_goes_on() -> None:
     later = NOW + timedelta(minutes=2)
 
     async def noted(paused: bool, now: datetime) -> str:
-        (head,) = (await look(cluster, SANDBOX)).heads
+        (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
         return await note_paused(cluster, SANDBOX, head, paused, now)
 
     assert await noted(False, NOW) == ""
@@ -228,7 +228,7 @@ async def test_a_paused_dag_is_noted_once_and_until_it_goes_on() -> None:
 
 async def test_journals_of_another_environment_are_left_alone() -> None:
     cluster = await moved()
-    assert (await look(cluster, replace(SANDBOX, name="production"))).heads == ()
+    assert (await look(cluster, replace(SANDBOX, name="production"), (), NOW)).heads == ()
 
 
 def _whole(name: str, *, replicas: int = 1) -> Manifest:
@@ -243,7 +243,7 @@ async def test_a_rollout_that_is_not_seen_ready_is_not_called_whole() -> None:
     assert live is not None
     status = {**live.raw["status"], "availableReplicas": 0}
     await cluster.replace(Manifest.of({**live.raw, "status": status}))
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
 
     done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=0)
 
@@ -278,7 +278,7 @@ async def test_a_rollout_that_comes_to_its_end_meanwhile_is_whole() -> None:
         await cluster.replace(Manifest.of({**live.raw, "status": {"observedGeneration": 0}}))
     cluster.__class__ = Slow
     assert isinstance(cluster, Slow)
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     done = await end_run(cluster, SANDBOX, head, WHY, NOW, patience=10)
     assert done.not_whole == {}
     assert done.verdict.state == "all-old"
@@ -287,7 +287,7 @@ async def test_a_rollout_that_comes_to_its_end_meanwhile_is_whole() -> None:
 
 async def test_what_somebody_does_after_the_write_is_seen() -> None:
     cluster = await moved()
-    (head,) = (await look(cluster, SANDBOX)).heads
+    (head,) = (await look(cluster, SANDBOX, (), NOW)).heads
     await end_run(cluster, SANDBOX, head, WHY, NOW)
     live = await cluster.get(ref("a"))
     assert live is not None

@@ -21,7 +21,7 @@ from interlock.project import environments_file, include
 from interlock.settings import Settings
 from interlock.status import name, spool_lines, status
 from interlock.trains import lock
-from interlock.trains.entries import run_hash
+from interlock.trains.entries import head_name, run_hash
 from interlock.trains.model import Environment, TrainFileError, load_environments
 
 ATTEMPTS = 10
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("run", metavar="RUN", help="run id, or DAG id/run id")
     unlock = add("unlock", [common, who], "release a service's lock, whoever holds it")
     unlock.add_argument("service", metavar="SERVICE")
-    unlock.add_argument("--force", action="store_true", help="also while its holder's journal is open")
+    unlock.add_argument("--force", action="store_true", help="also from a run under way: it is stopped")
     add("ship", [common], "carry what waits in the spool to the evidence store now; exit 1 if any is left")
     add("doctor", [common], "try each connection and right that Interlock needs; exit 1 if one is missing")
     return parser
@@ -119,7 +119,7 @@ async def stop(
     head = matching[0]
     if head.stop is not None:
         return f"{name(head)} was stopped already, by {head.stop.by}: {head.stop.why}"
-    await store.stop(f"journal-{head.run}", by=by, why=why, now=now)
+    await store.stop(head_name(head.run), by=by, why=why, now=now)
     return f"stopped {name(head)}: what it moved goes back"
 
 
@@ -136,6 +136,7 @@ async def unlock(
     """Release a service's Lease whoever holds it; says what was done."""
     name = lock.lease_name(environment.namespace, service)
     ref = ObjectRef("coordination.k8s.io/v1", "Lease", environment.journal_namespace, name)
+    store = JournalStore(client, environment.journal_namespace)
     first: str | None = None
     for _ in range(ATTEMPTS):
         lease = await client.get(ref)
@@ -145,26 +146,25 @@ async def unlock(
         if first is not None and holder != first:
             raise Refusal(f"{name} went from {first} to {holder} just now: look again")
         first = holder
-        if not force:
-            await _refuse_open(client, environment, name, holder)
+        dag_id, _, run_id = holder.partition("/")
+        head, stopped = await store.head(run_hash(dag_id, run_id)), ""
+        if head is not None and not head.closed:
+            if not force:
+                raise Refusal(
+                    f"{name} is held by {holder}, whose journal is open: it may still move the service. Stop "
+                    f"it first (interlock stop {holder} …); --force stops it and releases the lock at once"
+                )
+            taken = f"{name} was taken from it by force: {why}"
+            await store.stop(head_name(head.run), by=by, why=taken, now=now)
+            stopped = ", and stopped that run: what it moved goes back, where nobody has changed it since"
         freed = lock.release(lease, holder, now)
         assert freed is not None
         try:
             await client.replace(_signed(freed, by, why, now))
         except Conflict:
             continue
-        return f"released {name}, which {holder} held"
+        return f"released {name}, which {holder} held{stopped}"
     raise Refusal(f"{name} changed {ATTEMPTS} times while it was being released")
-
-
-async def _refuse_open(client: KubernetesClient, environment: Environment, name: str, holder: str) -> None:
-    dag_id, _, run_id = holder.partition("/")
-    head = await JournalStore(client, environment.journal_namespace).head(run_hash(dag_id, run_id))
-    if head is not None and not head.closed:
-        raise Refusal(
-            f"{name} is held by {holder}, whose journal is open: it may still move the service. "
-            f"Stop it first (interlock stop {holder} …); --force releases the lock nevertheless"
-        )
 
 
 def _signed(lease: Manifest, by: str, why: str, now: datetime) -> Manifest:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from moved_train import DAG, RUN, image, moved
 from interlock.clients.journal import JournalStore
 from interlock.hooks.kubernetes import InterlockKubernetesHook
 from interlock.operators.watchdog import WatchdogOperator
+from interlock.trains.outcome import RunState
 
 ENVIRONMENTS = """
 environments:
@@ -94,6 +97,29 @@ def test_a_run_that_airflow_shows_as_success_is_named_when_it_is_taken_back(clus
     with pytest.raises(AirflowFailException, match=f"{DAG}/{RUN}: Airflow shows it as success"):
         watch(Airflow(**{RUN: "success"}))
     assert asyncio.run(_ends(cluster)) == (["a:1", "b:1"], [])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "named"),
+    [
+        ("all-old", "success", True),
+        ("not-whole", "success", True),
+        ("all-new", "success", False),
+        ("all-old", "failed", False),
+        ("all-old", "running", False),
+        ("all-old", None, False),
+    ],
+)
+def test_a_run_that_went_back_and_is_shown_as_success_is_named(
+    cluster: MemoryCluster, verdict: RunState, state: str | None, named: bool
+) -> None:
+    store = JournalStore(cluster, "interlock")
+    head = replace(asyncio.run(store.open_heads())[0], opened_at=datetime.now(UTC))
+    asyncio.run(store.open(head))
+    asyncio.run(store.close(head, datetime.now(UTC), verdict))
+    airflow = Airflow(**({RUN: state} if state else {}))
+    with pytest.raises(AirflowFailException, match="did not end all new") if named else nullcontext():
+        watch(airflow)
 
 
 def test_a_run_that_fails_the_watchdog_keeps_no_other_waiting(

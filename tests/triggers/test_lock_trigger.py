@@ -122,7 +122,7 @@ async def test_the_watchdog_finds_and_releases_what_a_run_that_ended_had_taken_o
     cluster: _Slow,
 ) -> None:
     await cut_short(cluster)
-    found = await abandoned.look(cluster, SANDBOX)
+    found = await abandoned.look(cluster, SANDBOX, (), NOW)
     assert (found.heads, found.holders) == ((), (HOLDER,))
     released = await abandoned.release_left(cluster, SANDBOX, found.leases, NOW)
     assert released == [f"payments.a, held by {HOLDER}"]

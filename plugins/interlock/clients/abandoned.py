@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from interlock.clients import locks
 from interlock.clients.ending import end, turn_back
@@ -31,6 +31,8 @@ from interlock.trains.rollback import Decision, Standing, to_take_back
 BY = "train_watchdog"
 PATIENCE_SECONDS = 120.0
 """A rollback is a rollout like any other; the watchdog comes again every two minutes."""
+RECENT = timedelta(days=2)
+"""For how long after its beginning it is looked at whether Airflow shows a run as what it was."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Found:
         unreadable: open journals whose head can't be read, why.
         strays: open journals in its namespace whose environment no file names any more.
         headless: by run hash, the services whose journals are there although their run's head is gone.
+        gone_back: runs that ended otherwise than all new, not long ago.
     """
 
     heads: tuple[Head, ...]
@@ -50,6 +53,7 @@ class Found:
     unreadable: tuple[str, ...] = ()
     strays: tuple[Head, ...] = ()
     headless: Mapping[str, list[str]] = field(default_factory=dict)
+    gone_back: tuple[Head, ...] = ()
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -107,13 +111,16 @@ def run_of(holder: str) -> tuple[str, str] | None:
     return (dag_id, run_id) if dag_id and slash and run_id else None
 
 
-async def look(client: KubernetesClient, environment: Environment, known: Collection[str] = ()) -> Found:
-    """The environment's open journals, and who holds locks.
+async def look(
+    client: KubernetesClient, environment: Environment, known: Collection[str], now: datetime
+) -> Found:
+    """The environment's open journals, what has ended not long ago, and who holds locks.
 
     Args:
         client: an opened client.
         environment: the environment.
         known: the names of all environments.
+        now: the present.
     """
     store = JournalStore(client, environment.journal_namespace)
     heads, unreadable = await store.open_runs()
@@ -124,6 +131,7 @@ async def look(client: KubernetesClient, environment: Environment, known: Collec
         tuple(unreadable),
         tuple(head for head in heads if head.environment not in (environment.name, *known)),
         await store.headless(),
+        tuple(head for head in await store.gone_back(now - RECENT) if head.environment == environment.name),
     )
 
 

@@ -133,6 +133,11 @@ class JournalStore:
         except Conflict:
             await self.stop(name, by=by, why=why, now=now)
 
+    async def gone_back(self, since: datetime) -> list[Head]:
+        """The heads of runs that were opened later than this and ended otherwise than all new."""
+        ended = [*await self._ended("all-old"), *await self._ended("not-whole")]
+        return [head for head in ended if head.opened_at > since]
+
     async def left(self, environment: str) -> list[Head]:
         """The heads of runs that ended not whole, until later runs have moved those services."""
         whole = await self._ended("all-new")

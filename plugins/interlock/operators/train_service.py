@@ -133,8 +133,9 @@ class PromoteOperator(ServiceOperator):
             store = JournalStore(client, run.environment.journal_namespace)
             line = await store.line(run.hash)
             if line is None or line.closed:
+                why = "has ended" if line else f"is gone: somebody deleted Secret {run.head}"
                 raise AirflowFailException(
-                    "the run's journal is not open: clear the task `lock` with all that follows"
+                    f"the run's journal {why}. To start over, clear the task `lock` with all that follows"
                 )
             if line.stop is not None:
                 raise AirflowFailException(f"the line was stopped: {line.stop.why} (by {line.stop.by})")

@@ -65,8 +65,8 @@ class WatchdogOperator(BaseOperator):
     ) -> list[str]:
         from interlock.clients.abandoned import look
 
-        ti = context["ti"]
-        found = _asked(environment, lambda client: look(client, environment, known))
+        ti, now = context["ti"], datetime.now(UTC)
+        found = _asked(environment, lambda client: look(client, environment, known, now))
         self.log.info(
             "%s: open journals: %d, holders of locks: %d",
             environment.name,
@@ -81,6 +81,12 @@ class WatchdogOperator(BaseOperator):
         ]
         problems += [
             f"{environment.name}: {without_head(run, services)}" for run, services in found.headless.items()
+        ]
+        problems += [
+            f"{head.dag_id}/{head.run_id}: Airflow shows it as success, though it did not end all new: "
+            "somebody marked its `close`. Mark the run as failed; its journal says how it ended"
+            for head in found.gone_back
+            if state_of(ti, head.dag_id, head.run_id) == "success"
         ]
         for head in found.heads:
             try:

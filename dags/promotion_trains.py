@@ -20,7 +20,8 @@ from airflow.sdk.definitions.param import ParamsDict
 
 from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.train import ApproveOperator, LockOperator, PlanOperator, UndoPlanOperator
-from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
+from interlock.operators.train_back import DecideOperator, RollbackOperator
+from interlock.operators.train_end import CloseOperator
 from interlock.operators.train_service import PreflightOperator, PromoteOperator, VerifyOperator
 from interlock.project import environments_file, load_trains, train_files
 from interlock.trains.model import Train, load_environments

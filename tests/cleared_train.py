@@ -10,7 +10,8 @@ from train_in_memory import HASH, TrainInMemory, waits
 
 from interlock.clients.journal import Written
 from interlock.clients.locks import all_held
-from interlock.operators.train_end import CloseOperator, DecideOperator, RollbackOperator
+from interlock.operators.train_back import DecideOperator, RollbackOperator
+from interlock.operators.train_end import CloseOperator
 from interlock.runs.lock import lock_and_open
 from interlock.runs.run import Run
 from interlock.trains.fields import put

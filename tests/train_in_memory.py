@@ -14,7 +14,7 @@ from moved_train import DAG, RUN, ref
 
 from interlock.clients.journal import JournalStore
 from interlock.manifest import Manifest
-from interlock.operators import train_end, train_service
+from interlock.operators import train_back, train_end, train_service
 from interlock.runs.run import LOCKED_KEY, PLAN_KEY, ROLLOUT_KEY, SOAK_KEY, Run, locked
 from interlock.trains.entries import Head, ServiceJournal, run_hash
 from interlock.trains.plan import Plan
@@ -79,7 +79,7 @@ class TrainInMemory:
             yield cluster
 
         monkeypatch.setattr(Run, "client", client)
-        for module in (train_end, train_service):
+        for module in (train_back, train_service):
             monkeypatch.setattr(
                 module, "tell", lambda context, run, *said, log: self.told.extend(s.fields for s in said)
             )

@@ -28,6 +28,7 @@ _OF_A_TASK = (
     "airflow.sdk.execution_time.supervisor",
     "airflow.dag_processing.dagbag",
     "interlock.operators.train_service",
+    "interlock.operators.train_back",
     "interlock.operators.train_end",
     "interlock.clients.workloads",
     "interlock.clients.journal",

@@ -12,7 +12,7 @@ from cleared_train import close, decided, end, images, rollback, somebody_sets
 from train_in_memory import TrainInMemory
 
 from interlock.clients.journal import JournalStore, Written
-from interlock.operators.train_end import RollbackOperator
+from interlock.operators.train_back import RollbackOperator
 from interlock.trains.entries import ServiceJournal
 from interlock.trains.plan import Plan
 

@@ -72,6 +72,22 @@ def test_a_good_log_is_told_recorded_and_its_head_kept(world: World) -> None:
     assert (said.predicate_type, said.fields["verdict"]) == ("verification", "verified")
 
 
+def test_a_head_that_came_after_the_verification_is_left_to_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interlock.evidence.verification import verify as verification
+
+    def then_a_writer_goes_on(*arguments: Any, **more: Any) -> Any:
+        report = before(*arguments, **more)
+        world.log.commit(world.log.leaf())
+        return report
+
+    before = verification.verify
+    monkeypatch.setattr(verification, "verify", then_a_writer_goes_on)
+    assert world.verify()["size"] == 10
+    assert world.variables["interlock_log_head__tests"] == world.log.checkpoint(10).decode()
+
+
 def test_an_incremental_run_begins_at_the_kept_head(world: World) -> None:
     world.verify()
     world.log.commit(*[world.log.leaf() for _ in range(5)])

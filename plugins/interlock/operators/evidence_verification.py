@@ -106,11 +106,9 @@ class VerifyEvidenceOperator(BaseOperator):
         return told
 
     def _verified(self, source: Source, trust: Trust, bucket: str, now: datetime) -> tuple[Report, str]:
-        """The report, and the newest head; the head is kept where nothing is wrong."""
+        """The report, and the head that it proves; the head is kept where nothing is wrong."""
         from interlock.clients.witnesses import WitnessAway
-        from interlock.evidence.log.layout import checkpoint_key
         from interlock.evidence.verification.heads import HeadError, read_head
-        from interlock.evidence.verification.source import MAX_CHECKPOINT, ObjectMissing
         from interlock.evidence.verification.verify import Options, Witness, verify
 
         variable = f"interlock_log_head__{bucket}"
@@ -139,12 +137,10 @@ class VerifyEvidenceOperator(BaseOperator):
         elif not witnesses and not any(True for _ in source.versions("log/")):
             raise AirflowSkipException("there is no evidence log yet")
         report = verify(source, trust, Options(since=since, witnesses=witnesses), now=now)
-        head = ""
-        if report.years:
-            try:
-                head = source.read(checkpoint_key(report.years[-1].year), MAX_CHECKPOINT).decode()
-            except ObjectMissing:
-                self.log.warning("the log has no head yet")
+        # What came since has not been verified: a head that is newer now is the next one's.
+        head = report.years[-1].checkpoint if report.years else ""
+        if not head:
+            self.log.warning("the log has no head yet")
         if head and not report.findings.bad:
             Variable.set(variable, head, description="The head of the evidence log that was verified last")
         return report, head

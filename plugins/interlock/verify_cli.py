@@ -25,7 +25,7 @@ from interlock.evidence.verification.since import trusted_head
 from interlock.evidence.verification.source import MAX_CHECKPOINT, Source, SourceError
 from interlock.evidence.verification.trust import MAX_KEY_FILE, KeyFileError, Trust, read_keys
 from interlock.evidence.verification.verify import Options, Witness, verify
-from interlock.verify_output import ProgressLine, lines
+from interlock.verify_output import ProgressLine, lines, say
 
 if TYPE_CHECKING:
     from interlock.clients.log_reader import BucketSource
@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.UNREADABLE
     except (KeyFileError, UsageError) as error:
         progress.end()
-        print(f"interlock-verify: {error}", file=sys.stderr)
+        say(f"interlock-verify: {error}", sys.stderr)
         return Exit.USAGE
     except (SourceError, OSError) as error:
         progress.end()
-        print(f"interlock-verify: {error}", file=sys.stderr)
+        say(f"interlock-verify: {error}", sys.stderr)
         return Exit.UNREADABLE
     except KeyboardInterrupt:
         progress.end()
@@ -196,7 +196,7 @@ def _export(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
             progress=progress,
         )
     progress.end()
-    print(json.dumps(done.to_json()) if asked.json else str(done))
+    say(json.dumps(done.to_json()) if asked.json else str(done))
     return Exit.VERIFIED
 
 
@@ -215,6 +215,8 @@ _COMMANDS = {"bucket": _bucket, "archive": _archive, "receipt": _receipt, "expor
 
 def _verified(source: Source, asked: argparse.Namespace, trust: Trust, progress: ProgressLine) -> Exit:
     options = _options(asked, _since(asked, source, trust))
+    if options.since is None and asked.since is not None:
+        options = replace(options, sizes=((_year(asked), int(asked.since)),))
     return _show(verify(source, trust, options, now=datetime.now(UTC), progress=progress), asked, progress)
 
 
@@ -246,14 +248,22 @@ def _options(asked: argparse.Namespace, since: SignedHead | None) -> Options:
 
 
 def _since(asked: argparse.Namespace, source: Source, trust: Trust) -> SignedHead | None:
+    """The trusted head; also None where the log is shorter than it: then all of it is verified."""
     if asked.since is None:
         return None
     try:
         if asked.since.isascii() and asked.since.isdigit() and len(asked.since) <= 18:
-            return trusted_head(source, trust, asked.year or datetime.now(UTC).year, int(asked.since))
+            return trusted_head(source, trust, _year(asked), int(asked.since))
         return read_head(_file(Path(asked.since), MAX_CHECKPOINT, "a checkpoint"), trust, asked.since)
     except HeadError as error:
         raise UsageError(f"--since {asked.since}: expected {error.expected}; {error}") from None
+
+
+def _year(asked: argparse.Namespace) -> int:
+    year = datetime.now(UTC).year if asked.year is None else int(asked.year)
+    if not 1000 <= year <= 9999:
+        raise UsageError(f"--year {year}: expected four digits")
+    return year
 
 
 def _trust(asked: argparse.Namespace) -> Trust:

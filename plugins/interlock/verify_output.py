@@ -1,4 +1,7 @@
-"""How the command `interlock-verify` shows a report to a person, and how far it is."""
+"""How the command `interlock-verify` shows a report to a person, and how far it is.
+
+Keys, run ids and reasons come from who is verified: each line passes through `plain` here, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,24 @@ from typing import TextIO
 
 from interlock.evidence.verification.findings import KEPT, Finding, Weight
 from interlock.evidence.verification.report import Exit, Report
+from interlock.evidence.verification.shown import plain
 
 SHOWN = 20
 """Findings of one code that are shown; --json has more."""
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The report, the verdict first and last."""
+    """The report, the verdict first and last; no line has a control character."""
+    return map(plain, _lines(report))
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print some lines, none with a control character."""
+    for line in text.split("\n"):
+        print(plain(line), file=stream or sys.stdout)
+
+
+def _lines(report: Report) -> Iterator[str]:
     yield f"{report.verdict}  ({report.source}, log {report.log})"
     first = report.first_bad
     if report.exit is Exit.NOT_VERIFIED:
@@ -87,7 +101,7 @@ class ProgressLine:
         if not self._wanted or now - self._told < (1.0 if self._terminal else 15.0):
             return
         self._told, self._shown = now, True
-        text = f"{step}: {done} …"
+        text = plain(f"{step}: {done} …")
         print(
             f"\r\x1b[K{text}" if self._terminal else text,
             end="" if self._terminal else "\n",

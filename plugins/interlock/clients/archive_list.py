@@ -2,7 +2,7 @@
 
 One JSON object a line, each line ended by a newline. The first is the header: `format`, `source`, `log`,
 `exported_at`, `kind` ("whole" or "part") and what was asked for. In a part, lines follow that say which
-entries it has, at most a thousand each:
+entries it has, some hundred each:
 
     {"entries": [index, …], "year": …}
 
@@ -25,7 +25,7 @@ from interlock.evidence.verification.source import ArchiveError, Retention, Vers
 FORMAT: Final = 2
 OLDER: Final = 1
 """In this format a part's header has all its entries, so it holds no more than a line does."""
-ENTRIES: Final = 1_000
+ENTRIES: Final = 800
 """Entries in a line."""
 MAX_LINE: Final = 16 * 1024
 MAX_LINES: Final = 20_000_000

@@ -69,7 +69,7 @@ class BucketSource:
         try:
             content = self._store.read(key, version_id).body
         except store.ObjectMissing as error:
-            raise ObjectMissing(str(error)) from error
+            raise _missing(error) from error
         except store.StoreConflict as error:
             raise ObjectTooLarge(str(error)) from error
         except store.StoreError as error:
@@ -92,8 +92,17 @@ class BucketSource:
         """How the store locks a version."""
         try:
             found = self._store.retention(key, version_id)
-        except store.ObjectMissing:
+        except store.ObjectMissing as error:
+            if not isinstance(_missing(error), ObjectMissing):
+                raise SourceError(str(error)) from error
             return None
         except store.StoreError as error:
             raise SourceError(str(error)) from error
         return Retention(found.mode, found.until)
+
+
+def _missing(error: store.ObjectMissing) -> SourceError:
+    """A missing object; where the bucket itself is away, nothing is said about its objects."""
+    answer = getattr(error.__cause__, "response", {})
+    bucket = answer.get("Error", {}).get("Code") == "NoSuchBucket"
+    return SourceError(str(error)) if bucket else ObjectMissing(str(error))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,10 @@ import pytest
 from auditors_desk import Desk, desk
 from made_logs import Log, Signer
 
+from interlock.clients.archive import Archive, open_archive
+from interlock.clients.archive_folder import Folder
+from interlock.clients.archive_list import encode_entries
+from interlock.clients.archive_part import PART, is_part
 from interlock.evidence.log.receipt import Receipt
 
 __all__ = ["desk"]
@@ -181,6 +187,55 @@ def test_tampering_with_a_whole_archive_is_found(
     report = desk.report("archive", folder)
     assert code in report["findings_by_code"], report["findings_by_code"]
     assert report["first_bad"] == {"year": 2026, "index": first}
+
+
+def test_a_part_of_five_thousand_entries_is_opened_again(tmp_path: Path) -> None:
+    log = Log()
+    folder = Folder(tmp_path, log.bucket, log.trust, lambda step, done: None)
+    with folder.versions() as stream:
+        stream.write(folder.header(PART, "all", closed=False))
+        stream.writelines(encode_entries(2026, range(10**15, 10**15 + 5_000)))
+    folder.put("objects/x", b"")
+    lines = (tmp_path / "versions.jsonl").read_bytes().splitlines()
+    assert max(map(len, lines)) <= 16 * 1024
+    archive = open_archive(tmp_path)
+    assert is_part(archive)
+    assert archive.entries == {2026: set(range(10**15, 10**15 + 5_000))}
+
+
+def test_a_part_in_the_older_format_is_read(desk: Desk) -> None:
+    folder = desk.export("--train", "payments")
+    header, entries, *rest = (folder / "versions.jsonl").read_text().splitlines(True)
+    old = {**json.loads(header), "format": 1, "entries": {"2026": json.loads(entries)["entries"]}}
+    (folder / "versions.jsonl").write_text("".join([json.dumps(old) + "\n", *rest]))
+    assert desk.report("archive", folder)["verdict"] == "verified"
+    (folder / R).unlink()
+    assert desk.report("archive", folder)["findings_by_code"]["entry-missing"] == 1
+
+
+def test_a_folder_of_many_versions_is_listed_in_time_that_grows_with_what_is_asked() -> None:
+    count = 20_000
+    archive = Archive(MadeFiles({f"objects/log/2026/seq/{n:020d}": 1 for n in range(count)}), "made")
+    began = time.process_time()
+    for number in range(0, count, 4):
+        (found,) = archive.versions(f"log/2026/seq/{number:020d}")
+        assert found.key.endswith(f"{number:020d}")
+    assert time.process_time() - began < 2
+    assert len(list(archive.versions("log/", f"log/2026/seq/{count - 3:020d}"))) == 2
+    assert len(list(archive.versions("", ""))) == count
+
+
+class MadeFiles:
+    """Files that are named and never opened."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        self.sizes = sizes
+
+    def open(self, path: str) -> Any:
+        raise AssertionError(path)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def test_an_export_keeps_what_tampering_left_in_the_bucket(desk: Desk) -> None:

@@ -49,6 +49,9 @@ def test_tampering_is_found_at_the_right_entry(case: Case) -> None:
         ("a late attestation of the future", lambda log: log.late(claimed=timedelta(hours=-2)), "late-malformed"),
         ("a shipping of more than there is", lambda log: log.system("shipped", first=1, last=9, count=9), "shipped-mismatch"),
         ("a statement of tomorrow", lambda log: _tomorrow(log), "clock-future"),
+        ("a late attestation that gives another time than its statement", lambda log: _late(log, claimed_at="2026-01-01T00:00:00.000000Z"), "late-malformed"),
+        ("a late attestation in another spelling", lambda log: _spelled(log), "late-malformed"),
+        ("the end of the log in a claim that does not close it", lambda log: log.system("log-closed"), "close-mismatch"),
     ],
 )  # fmt: skip
 def test_what_a_writer_with_the_keys_did_wrong_is_found(
@@ -78,6 +81,47 @@ def _relate(log: Log) -> bytes:
     payload = json.loads(base64.b64decode(json.loads(log.late())["payload"]))
     payload["predicate"]["statement"]["predicate"]["ref"] = "Deployment/other"
     return log.statements.envelope(canonical(payload))
+
+
+def _late(log: Log, **change: object) -> bytes:
+    payload = json.loads(base64.b64decode(json.loads(log.late())["payload"]))
+    payload["predicate"] |= change
+    return log.statements.envelope(canonical(payload))
+
+
+def _spelled(log: Log) -> bytes:
+    """The statement in it twice: readers differ in which one they take."""
+    payload = base64.b64decode(json.loads(log.late())["payload"])
+    other = json.dumps({"predicateType": "x", "predicate": {}}).encode()
+    return log.statements.envelope(
+        payload.replace(b'"statement":', b'"statement":' + other + b',"statement":')
+    )
+
+
+def test_a_late_attestation_by_a_host_whose_clock_is_a_little_behind_is_no_alarm() -> None:
+    log = Log()
+    log.commit(log.late(claimed=timedelta(minutes=-4)))
+    assert log.verify().findings.counts == {}
+
+
+@pytest.mark.parametrize(
+    ("does", "make", "closes"),
+    [
+        ("a closing claim of ordinary entries", lambda log: [log.leaf(), log.leaf()], True),
+        ("a closing claim of more than its entry", lambda log: [log.leaf(), log.system("log-closed")], True),
+        ("a last claim that is not marked", lambda log: [log.system("log-closed")], False),
+    ],
+)
+def test_the_mark_of_the_last_claim_has_to_fit_its_entry(
+    does: str, make: Callable[[Log], list[bytes]], closes: bool
+) -> None:
+    log = Log()
+    log.commit(log.leaf())
+    log.commit(*make(log), closes=closes)
+    report = log.verify()
+    assert dict(report.findings.counts) == {"close-mismatch": 1}, does
+    log.bucket.remove(f"log/2026/seq/{0:020d}")  # also where the entries are put together again
+    assert log.verify().findings.counts["close-mismatch"] == 1
 
 
 def test_a_claim_of_tomorrow_is_found() -> None:

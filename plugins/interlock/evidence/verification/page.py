@@ -10,6 +10,7 @@ from typing import Final, Self
 from interlock.evidence.log.layout import blob_key
 from interlock.evidence.verification.entry import EntryError, read_entry
 from interlock.evidence.verification.sayings import sayings
+from interlock.evidence.verification.shown import plain
 
 MAX_ROWS: Final = 5_000
 
@@ -77,11 +78,12 @@ class Page:
         """The page."""
         more = self._count - len(self._rows)
         rows = "\n".join(map(_row, self._rows))
+        what, log, source = (escape(plain(one)) for one in (self._what, self._log, self._source))
         return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Evidence: {escape(self._what)}</title><style>{_STYLE}</style></head><body>
-<h1>Evidence: {escape(self._what)}</h1>
-<p>{self._count} entries of <code>{escape(self._log)}</code>, copied from {escape(self._source)}.</p>
+<title>Evidence: {what}</title><style>{_STYLE}</style></head><body>
+<h1>Evidence: {what}</h1>
+<p>{self._count} entries of <code>{log}</code>, copied from {source}.</p>
 <p class="note">This page proves nothing: it shows what the files beside it say. Verify them, with keys
 that you have from elsewhere and not from this archive:</p>
 <pre>interlock-verify archive . --key LOG.vkey --statement-key STATEMENTS.vkey</pre>
@@ -101,7 +103,8 @@ def _row(row: Row) -> str:
     files = " ".join(f'<a href="{escape(path)}">{name}</a>' for path, name in links if path)
     grade = row.problem or ("attested late" if row.late else "signed then")
     at = row.at.isoformat(timespec="seconds") if row.at else ""
-    says = "<br>".join(map(escape, row.says))
-    cells = [escape(at), escape(row.kind), says, escape(row.run), escape(grade)]
+    at, kind, run, grade = (escape(plain(one)) for one in (at, row.kind, row.run, grade))
+    says = "<br>".join(escape(plain(one)) for one in row.says)
+    cells = [at, kind, says, run, grade]
     said = "".join(f"<td>{one}</td>" for one in (*cells, files))
     return f'<tr><td class="n">{row.year}/{row.index}</td>{said}</tr>'

@@ -8,11 +8,11 @@ from functools import partial
 from itertools import groupby, takewhile
 
 from interlock.evidence.log.claim import MAX_ENTRIES, Claim, ClaimError
-from interlock.evidence.log.layout import head_key, seq_key
+from interlock.evidence.log.layout import checkpoint_key, head_key, seq_key
 from interlock.evidence.log.layout import prefix as log_prefix
 from interlock.evidence.log.merkle import HASH_BYTES as HASH
 from interlock.evidence.log.tiles import WIDTH
-from interlock.evidence.verification.heads import SignedHead, read_head
+from interlock.evidence.verification.heads import HeadError, SignedHead, read_head
 from interlock.evidence.verification.inventory import BUNDLES, YearInventory, tile_path
 from interlock.evidence.verification.snapshot import end_of, settle_live, take_all, take_newest
 from interlock.evidence.verification.source import (
@@ -21,6 +21,7 @@ from interlock.evidence.verification.source import (
     MAX_TILE,
     UNUSABLE,
     ObjectMissing,
+    ObjectTooLarge,
     Source,
     SourceError,
     Version,
@@ -37,20 +38,29 @@ class Part:
     inventory: YearInventory
 
 
-def trusted_head(source: Source, trust: Trust, year: int, size: int) -> SignedHead:
+def trusted_head(source: Source, trust: Trust, year: int, size: int) -> SignedHead | None:
     """The head of this size that the source itself kept.
 
+    None: it is not what a head should be, or the newest one is smaller. Then all has to be looked at.
+
     Raises:
-        SourceError: there is none.
-        HeadError: it is not signed by a trusted key.
+        SourceError: there is no log of this year, or no head of this size in it.
     """
-    key = head_key(year, size)
+    key, newest = head_key(year, size), checkpoint_key(year)
     try:
         return read_head(source.read(key, MAX_CHECKPOINT), trust, key)
+    except (HeadError, ObjectTooLarge):
+        return None
     except ObjectMissing:
-        raise SourceError(
-            f"{source.name} has no head of size {size} ({key}); give the trusted one as a file"
-        ) from None
+        pass
+    try:
+        if read_head(source.read(newest, MAX_CHECKPOINT), trust, newest).head.size < size:
+            return None
+    except (HeadError, ObjectTooLarge):
+        return None
+    except ObjectMissing:
+        raise SourceError(f"{source.name} has no log of {year} ({newest}); --year names another") from None
+    raise SourceError(f"{source.name} has no head of size {size} ({key}); give the trusted one as a file")
 
 
 def part_since(source: Source, trust: Trust, trusted: SignedHead) -> Part:

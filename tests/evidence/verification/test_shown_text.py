@@ -55,7 +55,7 @@ def test_no_error_and_no_page_has_a_control_character(desk: Desk) -> None:
         assert not BAD.search(out + err)
         assert err.count("\n") == 1 + arguments[1].count("\n")
         assert "\\x1b[" in err
-    desk.log.commit(desk.log.leaf(run=Run("dag\x1b[31m", "run\u202e")))
+    desk.log.commit(desk.log.leaf(run=Run("dag\x1b[31m", "run\u202e"), reason="\u202ea reason"))
     page = (desk.export("--run", "dag\x1b[31m/run\u202e") / "index.html").read_text()
     assert not BAD.search(page)
     assert "dag\\x1b[31m/run\\u202e" in page

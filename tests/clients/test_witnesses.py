@@ -155,6 +155,17 @@ def test_a_store_that_is_away_is_told_and_the_head_stays(parts: Parts, run: Run,
     assert witness.read() == kept
 
 
+def test_a_witness_that_lost_its_head_is_told_and_begins_anew(parts: Parts, run: Run, tmp_path: Path) -> None:
+    old, new = FileWitness(tmp_path / "old"), FileWitness(tmp_path / "new")
+    write(parts.writer(), run, 2)
+    assert ship(parts.writer(), [old, new])[1] == []
+    (tmp_path / "new").unlink()
+    (said,) = ship(parts.writer(), [old, new])[1]
+    assert said.startswith(f"file {tmp_path}/new holds no head, while others do")
+    assert new.read() == old.read()
+    assert ship(parts.writer(), [old, new])[1] == []
+
+
 def test_a_witness_that_holds_something_else_stops_the_shipping(
     parts: Parts, run: Run, tmp_path: Path
 ) -> None:

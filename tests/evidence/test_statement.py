@@ -118,3 +118,14 @@ def test_a_late_attestation_carries_the_statement_and_both_times() -> None:
     assert content["predicate"]["claimed_at"] < content["predicate"]["shipped_at"]
     assert claimed_payload(late) == made.payload
     assert claimed_payload(made.payload) == made.payload
+
+
+def _subject_name(run: Run) -> str:
+    made = make_statement("promote", run=run, fields={"service": "a"}, at=AT)
+    return str(json.loads(made.payload)["subject"][0]["name"])
+
+
+def test_the_ids_of_a_run_are_looked_through_one_by_one_for_its_subjects_name() -> None:
+    run = Run("promotion_train__storefront", "demo-arrives-20261124T195909")
+    assert _subject_name(run) == f"run/{run.dag_id}/{run.run_id}"
+    assert _subject_name(Run("dag", "ghp_" + "a1" * 20)) == "run/dag/redacted:github-token"

@@ -33,22 +33,27 @@ def compare(log: LogStore, kept_by: Sequence[Witness]) -> list[str]:
     """Compare the log with the heads that witnesses kept.
 
     Returns:
-        A sentence for each witness that was away.
+        A sentence for each witness that was away, or holds nothing while others do.
 
     Raises:
         LogRewound: the log doesn't contain a head that was kept.
         LogConflict: a witness holds something else than a head of this log.
         StoreError, VaultError: the log, or its keys, can't be read.
     """
-    away = []
+    away, empty = [], []
     for witness in kept_by:
         try:
             note = witness.read()
         except WitnessAway as error:
             away.append(str(error))
             continue
-        if note is not None:
+        if note is None:
+            empty.append(witness.place)
+        else:
             _compare(log, witness.place, note)
+    if len(empty) + len(away) < len(kept_by):
+        # Also a folder looks like this whose volume isn't mounted.
+        away += [f"{place} holds no head, while others do: it begins with the next one" for place in empty]
     return away
 
 

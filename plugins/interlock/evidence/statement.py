@@ -49,10 +49,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a statement is about: a name and its digests by algorithm, lower-case hex."""
+    """What a statement is about: a name and its digests by algorithm, lower-case hex.
+
+    Attributes:
+        name: its name; one that looks like a secret is held back.
+        digest: the digests.
+        checked: whether the name was put together from parts that were looked through one by one.
+    """
 
     name: str
     digest: Mapping[str, str]
+    checked: bool = False
 
     @classmethod
     def of(cls, name: str, content: bytes) -> Subject:
@@ -196,7 +203,9 @@ def parse_payload(payload: bytes) -> dict[str, Json]:
 
 
 def _run_subject(run: Run) -> Subject:
-    return Subject.of(f"run/{run.dag_id}/{run.run_id}", f"{run.dag_id}/{run.run_id}".encode())
+    # Together, the words and the date of two plain ids may look like a secret.
+    name = f"run/{redact_text(run.dag_id)}/{redact_text(run.run_id)}"
+    return Subject(name, {"sha256": sha256(f"{run.dag_id}/{run.run_id}".encode())}, checked=True)
 
 
 def make_payload(predicate_type: str, subjects: Sequence[Subject], body: dict[str, Json]) -> bytes:
@@ -217,4 +226,5 @@ def _subject_json(subject: Subject) -> dict[str, Json]:
             raise StatementError(
                 f"subject {redact_text(subject.name)}: its {algorithm} is not lower-case hex"
             )
-    return {"name": redact_text(subject.name), "digest": dict(subject.digest)}
+    name = subject.name if subject.checked else redact_text(subject.name)
+    return {"name": name, "digest": dict(subject.digest)}

@@ -84,6 +84,11 @@ class Heads:
     limit: int | None = None
 
     @property
+    def published(self) -> int:
+        """The largest size that `checkpoint` had; 0 where it is not there. What it needs was there before."""
+        return max((one.head.size for one in self.moved if one is not None), default=0)
+
+    @property
     def all(self) -> list[SignedHead]:
         """Each different head once: the log has to bear out all of them."""
         found: dict[tuple[int, bytes], SignedHead] = {}
@@ -170,7 +175,10 @@ def judge_newest(
         if claimed:
             _headless(inventory, findings, claimed, now)
     elif newest is None and not inventory.heads:
-        findings.add(Finding("checkpoint-missing", key, f"a signed head of size {largest}", "none", year))
+        first = [one.modified for one in inventory.checkpoints.values() if one.modified is not None]
+        young = len(inventory.checkpoints) == len(first) == 1 and now - first[0] <= OVERDUE
+        code = "head-behind" if young else "checkpoint-missing"
+        findings.add(Finding(code, key, f"a signed head of size {largest}", "none", year))
     elif newest is None:
         pass  # it is no signed head: that is a finding already
     elif newest < replaced:

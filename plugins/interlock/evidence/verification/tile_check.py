@@ -38,8 +38,8 @@ class TileJudge:
         self._leaves = leaves
         self._add = YearFindings(findings, inventory.year).add
 
-    def tiles(self, levels: Sequence[Sequence[bytes]], size: int) -> None:
-        """Compare each hash tile of a tree of this size."""
+    def tiles(self, levels: Sequence[Sequence[bytes]], size: int, published: int) -> None:
+        """Compare each hash tile of a tree of this size; those of what is published must be there."""
 
         def read(tile: Tile) -> tuple[Tile, bytes | ObjectMissing | ObjectTooLarge]:
             try:
@@ -48,6 +48,8 @@ class TileJudge:
                 return tile, error
 
         for tile, found in self._source.several(read, expected_tiles(self._leaves, levels, size)):
+            if isinstance(found, ObjectMissing) and tile.entry(tile.width) > published:
+                continue
             if found != tile.content:
                 self._differs(tile, found)
 
@@ -71,8 +73,8 @@ class TileJudge:
         affected = self._objects.affected(index, index + 1)
         self._add(f"{what}-altered", index, key, expected, got, affected, end=tile.entry(at // HASH + 1))
 
-    def bundles(self, base: int, size: int) -> None:
-        """Compare each bundle of a log of this size, from the entry `base` on."""
+    def bundles(self, base: int, size: int, published: int) -> None:
+        """Compare each bundle of a log of this size, from the entry `base` on; as `tiles`."""
         places = (
             (BUNDLES, number, min(WIDTH, size - number * WIDTH))
             for number in range(base // WIDTH, -(-size // WIDTH))
@@ -89,7 +91,8 @@ class TileJudge:
                 return place, str(error)[:300]
 
         for place, found in self._source.several(read, places):
-            self._bundle(place, found)
+            if not (isinstance(found, ObjectMissing) and place[1] * WIDTH + place[2] > published):
+                self._bundle(place, found)
 
     def _bundle(self, place: tuple[int, int, int], found: list[bytes] | ObjectMissing | str) -> None:
         what = "bundle" if place[2] == WIDTH else "partial"

@@ -91,6 +91,7 @@ class YearCheck:
         self._now, self._tolerance = now, tolerance
         self._add = YearFindings(findings, inventory.year).add
         self._heads = [one.head for one in heads.all if one.head.size > self._start.base]
+        self._published = heads.published
         self._size = max((head.size for head in self._heads), default=self._start.base)
         self._objects = YearObjects(source, inventory, self._size)
         self._replay = Replay(source, inventory, self._objects, findings, self._start.base)
@@ -256,9 +257,11 @@ class YearCheck:
 
     def _judge_tiles(self, size: int) -> None:
         judge = TileJudge(self._source, self._objects, self._inventory, self._replay.leaves, self._findings)
-        judge.tiles(self._start.levels, size)
-        if size:
-            judge.bundles(self._start.base, size)
+        # What only a head that isn't published yet needs may still be on its way.
+        published = self._published
+        for one in sorted({size, min(size, max(published, self._start.base))}):
+            judge.tiles(self._start.levels, one, published)
+            judge.bundles(self._start.base, one, published)
         if self._replay.hole is None:
             judge.beyond(max(self._replay.leaves.end, self._size))
 

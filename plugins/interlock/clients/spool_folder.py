@@ -15,13 +15,17 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from interlock.clients.spool_errors import SpoolError, on_disk
 
+AT_ONCE: Final = 8
+MANY: Final = 32
+"""From how many files on AT_ONCE of them are written, or removed, at a time."""
 NOBODY: Final = "0" * 8
 """The caller of a statement that nobody waits for."""
 _NAME: Final = re.compile(r"([0-9]{20})-([0-9a-f]{8})\.json")
@@ -66,22 +70,23 @@ class SpoolFolder:
 
     def write(self, caller: str, contents: list[bytes]) -> list[str]:
         """Write waiting files in their order; they are on the disk when this returns."""
-        names: list[str] = []
         at = time.time_ns()
-        for content in contents:
-            at = max(at + 1, time.time_ns())
-            name = f"{at:020d}-{caller}.json"
-            write_file(self.waiting / f".{name}", content)
+        names = [f"{at + number:020d}-{caller}.json" for number in range(len(contents))]
+        try:
+            _each(lambda name, content: write_file(self.waiting / f".{name}", content), names, contents)
+        except OSError:
+            for name in names:
+                with suppress(OSError):
+                    (self.waiting / f".{name}").unlink()
+            raise
+        for name in names:
             (self.waiting / f".{name}").rename(self.waiting / name)
-            names.append(name)
         sync_folder(self.waiting)
         return names
 
     def remove(self, names: list[str]) -> None:
         """Remove waiting files; one that isn't there is no error."""
-        for name in names:
-            with suppress(FileNotFoundError):
-                (self.waiting / name).unlink()
+        _each(lambda name: (self.waiting / name).unlink(missing_ok=True), names)
 
     def used_bytes(self) -> int:
         """How many bytes wait."""
@@ -127,6 +132,17 @@ class SpoolFolder:
             write_file(self.root / "probe", b"interlock doctor")
             sync_folder(self.root)
             (self.root / "probe").unlink()
+
+
+def _each(act: Callable[..., None], *items: Sequence[object]) -> None:
+    """Do the same for each; for many several at once, as a disk does more of them together."""
+    if len(items[0]) < MANY:
+        for one in zip(*items, strict=True):
+            act(*one)
+        return
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="spool") as pool:
+        for _ in pool.map(act, *items):
+            pass
 
 
 def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,3 +133,14 @@ def run() -> Run:
 @pytest.fixture
 def public_keys(vault_client: VaultClient) -> list[bytes]:
     return [key.raw for key in vault_client.public_key(KEY)]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Tells how far it is, past pytest's capturing."""
+
+    def tell(text: str) -> None:
+        with capsys.disabled():
+            print(text, flush=True)
+
+    return tell

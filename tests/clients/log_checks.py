@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,9 @@ from interlock.evidence.log.derive import Edge, advance
 from interlock.evidence.log.layout import checkpoint_key, head_key, seq_key, seq_prefix, tile_key
 from interlock.evidence.log.note import VerifierKey
 from interlock.evidence.statement import claimed_payload, parse_payload, sha256
+
+OF_THE_LOG = ("shipped", "log-closed", "log-opened")
+"""What the log says of itself: nobody records it."""
 
 
 @dataclass
@@ -36,8 +39,12 @@ class CheckedLog:
     claims: list[Claim] = field(default_factory=list)
     closed: bool = False
 
-    def go_on(self) -> CheckedLog:
-        """Check what has come since; each claim against the one before, each full tile, and the head."""
+    def go_on(self, *, tiles: bool = True) -> CheckedLog:
+        """Check what has come since, each claim against the one before.
+
+        Args:
+            tiles: whether the full tiles must be there: not where the last writer was interrupted.
+        """
         while True:
             try:
                 claim = Claim.decode(self.store.get(seq_key(self.year, self.number)))
@@ -48,7 +55,7 @@ class CheckedLog:
             assert claim.root == self.edge.root(), "a fork"
             self.edge, derived = advance(self.edge, claim.entries)
             for one in derived:
-                if one.lasting:
+                if tiles and one.lasting:
                     assert self.store.get(tile_key(self.year, one.ref)) == one.body
             self._count(claim.entries)
             self.claims.append(claim)
@@ -74,12 +81,17 @@ class CheckedLog:
         assert self.digests == Counter(digests)
 
     def _count(self, entries: Iterable[bytes]) -> None:
-        for entry in entries:
-            signed = Envelope.from_json(entry).payload
-            kind = str(parse_payload(signed)["predicateType"]).split("/")[-2]
+        for kind, digest in statements(entries):
             self.kinds[kind] += 1
-            if kind not in ("shipped", "log-closed", "log-opened"):
-                self.digests[sha256(claimed_payload(signed))] += 1
+            if kind not in OF_THE_LOG:
+                self.digests[digest] += 1
+
+
+def statements(entries: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """Of each entry the predicate type's short name, and the digest of the statement as it was claimed."""
+    for entry in entries:
+        signed = Envelope.from_json(entry).payload
+        yield str(parse_payload(signed)["predicateType"]).split("/")[-2], sha256(claimed_payload(signed))
 
 
 def envelopes(log: CheckedLog) -> dict[str, Envelope]:

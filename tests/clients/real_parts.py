@@ -142,40 +142,70 @@ def prepare_vault(root: Any) -> None:
         root.auth.approle.create_or_update_approle(role, token_policies=[role], token_ttl="1h")
 
 
+class RunningS3:
+    """A store's process, which can be killed and started again on its data.
+
+    Its bucket `evidence` has Object Lock and a default retention, `plain` has not.
+    """
+
+    def __init__(self, folder: Path, *, volume_megabytes: int = 16) -> None:
+        """Nothing is started; each of its volumes, of which there are 64, takes so much."""
+        (folder / "data").mkdir()
+        (folder / "s3.json").write_text(json.dumps(identities()))
+        names = ("master.port", "volume.port", "filer.port", "s3.port")
+        ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], free_ports(8), strict=True))
+        self.endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+        self._log = folder / "log"
+        self._command = [
+            *(str(BIN / "weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}"),
+            *("-s3", f"-s3.config={folder / 's3.json'}", "-s3.ip.bind=127.0.0.1"),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *(f"-master.volumeSizeLimitMB={volume_megabytes}", "-volume.max=64", "-master.telemetry=false"),
+            *(f"-{name}={port}" for name, port in ports.items()),
+        ]
+
+    def start(self) -> None:
+        """Start it; it may not answer yet when this returns."""
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                self._command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def make_buckets(self) -> None:
+        """Wait until it answers, and make the buckets."""
+        until("weed", lambda: answers(self.endpoint), self._process, self._log)
+        with contextlib.closing(s3_client(self.endpoint)) as client:
+            client.create_bucket(Bucket="evidence", ObjectLockEnabledForBucket=True)
+            lock = json.loads((DEPLOY / "object-lock.json").read_text())
+            client.put_object_lock_configuration(Bucket="evidence", ObjectLockConfiguration=lock)
+            client.create_bucket(Bucket="plain")
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until both buckets can be written."""
+        with contextlib.closing(s3_client(self.endpoint)) as client:
+            until("a writable volume", lambda: writable(client), self._process, self._log)
+
+    def kill(self) -> None:
+        """End it without a word, with its whole process group."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(5)
+
+    def end(self) -> None:
+        """End it."""
+        end_group(self._process)
+
+
 @contextlib.contextmanager
 def running_s3(folder: Path) -> Iterator[str]:
-    """Run a store; give its endpoint. `evidence` has Object Lock and a default retention, `plain` has not."""
-    (folder / "data").mkdir()
-    (folder / "s3.json").write_text(json.dumps(identities()))
-    names = ("master.port", "volume.port", "filer.port", "s3.port")
-    ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], free_ports(8), strict=True))
-    log = folder / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [
-                *(BIN / "weed", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}"),
-                *("-s3", f"-s3.config={folder / 's3.json'}", "-s3.ip.bind=127.0.0.1"),
-                *("-s3.port.iceberg=0", "-s3.port.lance=0"),
-                *("-master.volumeSizeLimitMB=16", "-volume.max=64", "-master.telemetry=false"),
-                *(f"-{name}={port}" for name, port in ports.items()),
-            ],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+    """Run a store with its buckets; give its endpoint."""
+    store = RunningS3(folder)
+    store.start()
     try:
-        until("weed", lambda: answers(endpoint), process, log)
-        client = s3_client(endpoint)
-        client.create_bucket(Bucket="evidence", ObjectLockEnabledForBucket=True)
-        lock = json.loads((DEPLOY / "object-lock.json").read_text())
-        client.put_object_lock_configuration(Bucket="evidence", ObjectLockConfiguration=lock)
-        client.create_bucket(Bucket="plain")
-        until("a writable volume", lambda: writable(client), process, log)
-        client.close()
-        yield endpoint
+        store.make_buckets()
+        yield store.endpoint
     finally:
-        end_group(process)
+        store.end()
 
 
 def identities() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from interlock.doctor.spool import examine_spool
 from interlock.manifest import Manifest, ObjectRef
 from interlock.operators.doctor import DoctorOperator
 from interlock.project import include
+from interlock.settings import Settings
 
 
 async def test_the_verbs_that_are_missing_are_named() -> None:
@@ -72,7 +73,7 @@ async def test_writes_that_are_refused_are_missing_each_with_the_reason() -> Non
 
 
 def _spool(folder: Path, executor: str = "LocalExecutor") -> dict[str, Line]:
-    return {line.what: line for line in examine_spool(folder, executor)}
+    return {line.what: line for line in examine_spool(Settings(folder), executor)}
 
 
 def test_a_good_spool_is_made_private_and_left_as_it_was(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ EVIDENCE_WAIT_SECONDS: Final = "10"
 KEY_OVERLAP_DAYS: Final = "30"
 LOCK_NOTICE_MINUTES: Final = "30"
 JOURNAL_DAYS: Final = "30"
+SPOOL_MIB: Final = "256"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Settings:
         lock_notice_minutes: for how many minutes a train may wait for its lock before people are told; 0:
             they never are.
         journal_days: for how many days after its end a run's journal is kept.
+        spool_mib: how much may wait in the spool, in MiB; a warning comes long before.
     """
 
     spool: Path
@@ -59,6 +61,7 @@ class Settings:
     notifiers: str = ""
     lock_notice_minutes: str = LOCK_NOTICE_MINUTES
     journal_days: str = JOURNAL_DAYS
+    spool_mib: str = SPOOL_MIB
 
     @classmethod
     def read(cls, get: Callable[[str], str], home: str) -> Self:
@@ -80,6 +83,7 @@ class Settings:
             notifiers=get("notifiers"),
             lock_notice_minutes=get("lock_notice_minutes") or LOCK_NOTICE_MINUTES,
             journal_days=get("journal_days") or JOURNAL_DAYS,
+            spool_mib=get("spool_mib") or SPOOL_MIB,
         )
 
     @property
@@ -89,13 +93,8 @@ class Settings:
         Raises:
             ValueError: `journal_days` is no whole number of at least 1.
         """
-        days = self.journal_days
-        # Python's dates end with the year 9999; five digits are 273 years.
-        if not (days.isascii() and days.isdecimal() and len(days) <= 5 and int(days) >= 1):
-            raise ValueError(
-                f"[{SECTION}] journal_days is {days!r}: set it to a whole number of days, 1 to 99999"
-            )
-        return timedelta(days=int(days))
+        # Python's dates end with the year 9999; 99,999 days are 273 years.
+        return timedelta(days=_whole("journal_days", self.journal_days, "days", 1, 99_999))
 
     def log_of(self, bucket: str) -> str:
         """The name of the log in a bucket: as set, else after the bucket."""
@@ -108,13 +107,7 @@ class Settings:
         Raises:
             ValueError: `evidence_wait_seconds` is no whole number of seconds.
         """
-        text = self.evidence_wait_seconds
-        if not (text.isascii() and text.isdecimal() and len(text) <= 4):
-            raise ValueError(
-                f"[{SECTION}] evidence_wait_seconds is {text!r}: set it to a whole number of seconds, "
-                f"0 to 9999"
-            )
-        return float(text)
+        return float(_whole("evidence_wait_seconds", self.evidence_wait_seconds, "seconds", 0, 9_999))
 
     @property
     def key_overlap(self) -> timedelta:
@@ -123,12 +116,16 @@ class Settings:
         Raises:
             ValueError: `key_overlap_days` is no whole number of days.
         """
-        text = self.key_overlap_days
-        if not (text.isascii() and text.isdecimal() and len(text) <= 5):
-            raise ValueError(
-                f"[{SECTION}] key_overlap_days is {text!r}: set it to a whole number of days, 0 to 99999"
-            )
-        return timedelta(days=int(text))
+        return timedelta(days=_whole("key_overlap_days", self.key_overlap_days, "days", 0, 99_999))
+
+    @property
+    def spool_limit(self) -> int:
+        """How many bytes may wait in the spool.
+
+        Raises:
+            ValueError: `spool_mib` is no whole number of at least 1.
+        """
+        return _whole("spool_mib", self.spool_mib, "MiB", 1, 999_999) * 1024 * 1024
 
     @classmethod
     def of_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -142,3 +139,11 @@ class Settings:
 def airflow_home(variables: Mapping[str, str] | None = None) -> str:
     """Airflow's home, by its variable."""
     return (os.environ if variables is None else variables).get("AIRFLOW_HOME") or "~/airflow"
+
+
+def _whole(option: str, text: str, unit: str, least: int, most: int) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text):
+        return int(text)
+    raise ValueError(
+        f"[{SECTION}] {option} is {text!r}: set it to a whole number of {unit}, {least} to {most}"
+    )

@@ -189,7 +189,7 @@ def test_a_large_journal_begins_anew_where_it_ended(tmp_path: Path, monkeypatch:
         assert [one.entry.sequence for one in leader.waiting()] == [3]
 
 
-def test_it_warns_at_80_percent_and_refuses_at_its_limit(
+def test_it_warns_at_half_of_its_limit_and_refuses_beyond_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = Spool(tmp_path, limit_bytes=13_000)
@@ -199,7 +199,7 @@ def test_it_warns_at_80_percent_and_refuses_at_its_limit(
         spool.append([waiting("two", size=4_700)])
     assert "ship them before it is full" in caplog.text
     for again in (spool, Spool(tmp_path, limit_bytes=13_000)):
-        with pytest.raises(SpoolFull, match="raise the limit"):
+        with pytest.raises(SpoolFull, match="raise the setting spool_mib"):
             again.append([waiting("three", size=3_000)])
     ship(spool, 2)
     spool.append([waiting("four", size=3_000)])

@@ -14,10 +14,10 @@ from interlock.clients.evidence import BucketWriter
 from interlock.clients.log import EvidenceLog
 from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.signing import CheckpointSigner, StatementSigner
-from interlock.clients.spool import Spool
+from interlock.clients.spool import LIMIT_BYTES, Spool
 from interlock.clients.vault import VaultClient, VaultSettings
 from interlock.connections import Connection, ConnectionAbsent, ConnectionMissing
-from interlock.settings import Settings
+from interlock.settings import SPOOL_MIB, Settings
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,13 @@ def writer(
     except ValueError as error:
         log.error("%s; taken as 0", error)
         wait = 0.0
-    return BucketWriter(
-        spool=Spool(settings.spool), signer=signer, log=found, missing=missing, wait_seconds=wait
-    )
+    try:
+        limit = settings.spool_limit
+    except ValueError as error:
+        log.error("%s; taken as %s", error, SPOOL_MIB)
+        limit = LIMIT_BYTES
+    spool = Spool(settings.spool, limit_bytes=limit)
+    return BucketWriter(spool=spool, signer=signer, log=found, missing=missing, wait_seconds=wait)
 
 
 def _note(what: str, error: ValueError) -> None:

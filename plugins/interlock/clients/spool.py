@@ -30,7 +30,7 @@ from interlock.evidence.waiting import Waiting, encode
 __all__ = ["Entry", "Leader", "Opened", "Seen", "Spool", "SpoolError", "SpoolFull", "SpoolTampered", "Taken"]
 
 LIMIT_BYTES: Final = 256 * 1024 * 1024
-WARN_RATIO: Final = 0.8
+WARN_RATIO: Final = 0.5
 _ROOM_SECONDS: Final = 1.0
 """For how long a look at what waits is good enough."""
 
@@ -176,7 +176,7 @@ class Spool:
         if used > self._limit:
             raise SpoolFull(
                 f"{self.folder}: {used} bytes would wait, {self._limit} may: bring the store back and ship, "
-                f"or raise the limit"
+                f"or raise the setting spool_mib"
             )
         if used >= WARN_RATIO * self._limit:
             log.warning(

@@ -45,5 +45,5 @@ def examine(
     yield from examine_vault(environment, include, settings.transit_key, read)
     yield from examine_log_vault(settings, read)
     yield from examine_store(environment, read)
-    yield from examine_spool(settings.spool, executor)
+    yield from examine_spool(settings, executor)
     yield from examine_witnesses(environment, settings, read)

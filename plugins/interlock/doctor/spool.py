@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from interlock.doctor.line import Line
+from interlock.settings import Settings
 
 SETTING: Final = "setting [interlock] spool"
+LIMIT: Final = "setting [interlock] spool_mib"
 ONE_MACHINE: Final = ("LocalExecutor", "SequentialExecutor")
 ONE: Final = "runs all tasks on one machine, so all of them see the folder"
 SHARED: Final = "may have several workers: the folder has to be a volume that all of them mount"
 _MIB: Final = 1024 * 1024
 
 
-def examine_spool(folder: Path, executor: str) -> Iterator[Line]:
+def examine_spool(settings: Settings, executor: str) -> Iterator[Line]:
     """One line each for writing, mode, room and workers.
 
     Args:
-        folder: the spool's folder; made if it isn't there.
+        settings: its folder, made if it isn't there, and how much may wait in it.
         executor: the name of Airflow's executor, or its path.
     """
-    from interlock.clients.spool import LIMIT_BYTES, Spool, SpoolError
+    from interlock.clients.spool import Spool, SpoolError
 
+    folder = settings.spool
     spool = Spool(folder)
     try:
         spool.probe()
@@ -40,12 +42,11 @@ def examine_spool(folder: Path, executor: str) -> Iterator[Line]:
     yield Line(
         "spool's mode", not others, f"{mode:04o}, {others or group}", SETTING, warning=bool(mode & 0o070)
     )
-    needed = max(LIMIT_BYTES - used, 0)
-    yield Line(
-        "spool's room",
-        free >= needed,
-        f"{free // _MIB} MiB free; up to {needed // _MIB} MiB more may come to wait",
-        SETTING,
-    )
+    try:
+        needed = max(settings.spool_limit - used, 0)
+        room = f"{free // _MIB} MiB free; up to {needed // _MIB} MiB more may come to wait"
+        yield Line("spool's room", free >= needed, room, SETTING)
+    except ValueError as error:
+        yield Line("spool's room", False, str(error), LIMIT)
     one = executor.rpartition(".")[2] in ONE_MACHINE
     yield Line("spool's workers", True, f"{executor} {ONE if one else SHARED}", SETTING, warning=not one)

@@ -42,3 +42,13 @@ def test_days_that_are_no_days_are_refused_where_they_are_used_alone(
     assert found.spool == home / "spool"
     with pytest.raises(ValueError, match=r"\[interlock\] journal_days is .*set it to a whole number"):
         _ = found.journals_kept
+
+
+@pytest.mark.parametrize("size", ["0", "much", "1000000"])
+def test_the_spools_size_is_a_number_of_mib(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    assert settings().spool_limit == 256 * 1024 * 1024
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL_MIB", "7")
+    assert settings().spool_limit == 7 * 1024 * 1024
+    monkeypatch.setenv("AIRFLOW__INTERLOCK__SPOOL_MIB", size)
+    with pytest.raises(ValueError, match=r"\[interlock\] spool_mib is .*whole number of MiB, 1 to 999999"):
+        _ = settings().spool_limit

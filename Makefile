@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SANDBOX := PYTHONPATH=. $(BIN)/python -m sandbox
 
-.PHONY: help env lock check test bench demo sandbox status doctor ship stop clean
+.PHONY: help env lock check test soak bench bench-trains bench-evidence demo sandbox status doctor ship stop clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(READY) ## Make the Python environment from the lock
 
@@ -38,8 +38,16 @@ test: $(READY) ## The whole suite, in a sandbox of its own
 	$(BIN)/pytest -q -n 2 -m "not sandbox" tests
 	$(BIN)/pytest -m sandbox tests
 
-bench: $(READY) ## Measure trains of 3 to 200 services into docs/benchmarks.md, in a sandbox of its own (BENCH="--sizes 3,12")
+soak: $(READY) ## Kill 64 evidence writers again and again, on a failing store (ROUNDS=10000, SEED=…; hours)
+	ROUNDS=$(or $(ROUNDS),10000) SEED=$(SEED) $(BIN)/pytest -q -m sandbox tests/clients/test_log_soak.py
+
+bench: bench-trains bench-evidence ## Measure trains, then the evidence log, into docs/benchmarks.md
+
+bench-trains: $(READY) ## Measure trains of 3 to 200 services, in a sandbox of their own (BENCH="--sizes 3,12")
 	PYTHONPATH=. $(BIN)/python -m benchmarks --results benchmarks/results/latest.json --markdown docs/benchmarks.md $(BENCH)
+
+bench-evidence: $(READY) ## Measure the evidence log, with a store and a Vault of its own (minutes)
+	PYTHONPATH=. $(BIN)/python -m benchmarks evidence --results benchmarks/results/evidence.json --markdown docs/benchmarks.md
 
 demo: $(READY) ## Bring the sandbox up, run two trains, one arrives and one goes back, and verify their evidence
 	$(SANDBOX) up

@@ -1,4 +1,4 @@
-"""The benchmark's command line: `python -m benchmarks`."""
+"""The command line: `python -m benchmarks` measures trains, `python -m benchmarks evidence` the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, project, report
+from benchmarks import evidence, machine, project, report
 from benchmarks.cluster import ClusterError
 from benchmarks.graph import Graph, layered
 from benchmarks.result import BY_HAND, OURS, figures, raw
@@ -26,6 +26,9 @@ _FOLDER = CHECKOUT / ".sandbox-benchmark"
 
 def main(arguments: list[str] | None = None) -> int:
     """Bring a sandbox up, run the trains, write the figures; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["evidence"]:
+        return evidence.main(arguments[1:])
     options = _parser().parse_args(arguments)
     graphs = [layered(size, options.seed) for size in options.sizes]
     state = State(options.folder.absolute())
@@ -61,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Trains of several sizes, Interlock's and the same graph by hand, one after another in a "
-        "sandbox of their own. Writes the raw figures and a Markdown section.",
+        "sandbox of their own. Writes the raw figures and a Markdown section. "
+        "`python -m benchmarks evidence` measures the evidence log.",
     )
     parser.add_argument("--sizes", type=_sizes, default=_SIZES, help=f"services of each train; {_SIZES}")
     parser.add_argument("--ways", type=_ways, default=(OURS, BY_HAND), help=f"{OURS},{BY_HAND}: one or both")

@@ -10,7 +10,7 @@ from benchmarks.breakdown import STEPS
 from benchmarks.processor import WORKERS
 from benchmarks.result import BY_HAND, OURS
 
-BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures: written by `make bench-trains` -->", "<!-- end of figures -->"
 NOTICING_SECONDS = 1.0
 REQUESTS_PER_SERVICE = 10.0
 FIXED_SECONDS, SECONDS_PER_SERVICE = 5.0, 4.0
@@ -56,7 +56,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
         "### Makespan",
         _makespans(rows),
         "### Targets",
-        _table(
+        table(
             ("target", "met", "measured"),
             [(target, "yes" if met else "**no**", said) for target, met, said in targets(rows)],
         ),
@@ -80,16 +80,16 @@ def markdown(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def put(file: Path, section: str) -> None:
+def put(file: Path, section: str, begins: str = BEGIN, ends: str = END) -> None:
     """Write the section into a file, between its marks; what else the file says stays."""
-    text = file.read_text() if file.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    text = file.read_text() if file.exists() else f"# Benchmarks\n\n{begins}\n{ends}\n"
+    before, begin, rest = text.partition(begins)
+    _, end, after = rest.partition(ends)
     if not begin or not end:
         raise ValueError(
-            f"{file}: the figures go between {BEGIN!r} and {END!r}, and these lines are not there"
+            f"{file}: the figures go between {begins!r} and {ends!r}, and these lines are not there"
         )
-    file.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}")
+    file.write_text(f"{before}{begins}\n\n{section}\n\n{ends}{after}")
 
 
 def _about(summary: Mapping[str, Any]) -> str:
@@ -138,7 +138,7 @@ def _makespans(rows: Sequence[Figures]) -> str:
         "tasks",
         "load before, after",
     )
-    return _table(head, found)
+    return table(head, found)
 
 
 def _path(rows: Sequence[Figures]) -> str:
@@ -156,7 +156,7 @@ def _path(rows: Sequence[Figures]) -> str:
                 f"{row['after_the_last_service']:.1f}",
             )
         )
-    return _table(head, found)
+    return table(head, found)
 
 
 def _noticing(rows: Sequence[Figures]) -> str:
@@ -174,7 +174,7 @@ def _noticing(rows: Sequence[Figures]) -> str:
         pod, status = row["noticing"], row["noticing_after_status"]
         shown = (pod["p50"], pod["p99"], pod["most"], status["p50"], status["p99"])
         found.append((row["services"], row["way"], *(f"{value:.2f} s" for value in shown)))
-    return _table(head, found)
+    return table(head, found)
 
 
 def _slots(rows: Sequence[Figures]) -> str:
@@ -203,7 +203,7 @@ def _slots(rows: Sequence[Figures]) -> str:
                 f"{_mib(memory['workers_first'])}, {_mib(memory['workers_most'])} MiB",
             )
         )
-    return _table(head, found)
+    return table(head, found)
 
 
 def _processor(rows: Sequence[Figures]) -> str:
@@ -213,7 +213,7 @@ def _processor(rows: Sequence[Figures]) -> str:
         named = ", ".join(f"{name} {value:.0f}" for name, value in used.items() if value >= 0.5)
         each = used.get(WORKERS, 0.0) / row["services"]
         found.append((row["services"], row["way"], f"{sum(used.values()):.0f}", f"{each:.1f}", named))
-    return _table(("services", "", "sum", "workers, for each service", "of these"), found)
+    return table(("services", "", "sum", "workers, for each service", "of these"), found)
 
 
 def _requests(rows: Sequence[Figures]) -> str:
@@ -221,7 +221,7 @@ def _requests(rows: Sequence[Figures]) -> str:
     for row in rows:
         kinds = ", ".join(f"{kind} {count / row['services']:.1f}" for kind, count in row["requests"].items())
         found.append((row["services"], row["way"], f"{row['requests_per_service']:.1f}", kinds))
-    return _table(("services", "", "for each service", "of these"), found)
+    return table(("services", "", "for each service", "of these"), found)
 
 
 def _kinds(rows: Sequence[Figures]) -> str:
@@ -238,7 +238,7 @@ def _kinds(rows: Sequence[Figures]) -> str:
                     *(f"{spans[name]:.2f}" for name in names),
                 )
             )
-    return _table(
+    return table(
         ("services", "", "task", "how many", "until queued", "until started", "in the worker", "deferred"),
         found,
     )
@@ -248,6 +248,7 @@ def _mib(size: float) -> str:
     return f"{size / 2**20:.0f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import service_journals
 from running_sandbox import RunningSandbox
 from train_runs import ENDED, TrainRuns
 
@@ -60,11 +61,14 @@ def payments(sandbox: RunningSandbox) -> TrainRuns:
 
 
 def _ended(payments: TrainRuns, state: str, tasks: dict[str, str]) -> str | None:
-    """The latest run that ended like this."""
+    """The latest run that moved all services and ended like this."""
     path = f"/api/v2/dags/{payments.dag_id}/dagRuns?state={state}&order_by=-run_after&limit=50"
     for run in payments.sandbox.send("GET", path)["dag_runs"]:
         found = payments.task_states(run["dag_run_id"])
-        if all(found.get(task) == wanted for task, wanted in tasks.items()):
+        if any(found.get(task) != wanted for task, wanted in tasks.items()):
+            continue
+        journals = service_journals(payments, run["dag_run_id"])
+        if all(journals.get(service, {}).get("mutations") for service in SERVICES):
             return str(run["dag_run_id"])
     return None
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.evidence.envelope import Envelope, EnvelopeError, pae
+from interlock.evidence.statement import canonical
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
@@ -65,3 +66,10 @@ def test_an_envelope_has_the_fields_of_the_specification() -> None:
     assert content["payload"] == "e30="
     assert set(content) == {"payloadType", "payload", "signatures"}
     assert set(content["signatures"][0]) == {"keyid", "sig"}
+
+
+@given(st.binary(max_size=300), st.binary(min_size=64, max_size=64), st.text(max_size=20))
+def test_an_envelope_is_written_as_canonical_json(payload: bytes, signature: bytes, name: str) -> None:
+    written = Envelope(payload, signature, name).to_json()
+    assert written == canonical(json.loads(written))
+    assert Envelope.from_json(written) == Envelope(payload, signature, name)

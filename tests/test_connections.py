@@ -18,7 +18,7 @@ from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.object_store import StoreSettings
 from interlock.clients.vault import VaultSettings
 from interlock.connections import Connection, ConnectionMissing, connection, of_airflow, variable
-from interlock.hooks.evidence import EvidenceHook
+from interlock.hooks import evidence
 from interlock.hooks.kubernetes import InterlockKubernetesHook
 from interlock.hooks.vault import InterlockVaultHook
 
@@ -217,8 +217,8 @@ def test_the_hooks_use_this_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     vault = InterlockVaultHook("c").client
     assert vault._settings == VaultSettings("https://v:8300")
     vault.close()
-    monkeypatch.setattr(BaseHook, "get_connection", lambda self, name: _airflows("aws", told["aws"]))
-    store = StoreSettings.of_connection(EvidenceHook("c")._read("c"))
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(lambda name: _airflows("aws", told["aws"])))
+    store = StoreSettings.of_connection(evidence.connection("c"))
     assert store.bucket == "b"
     monkeypatch.setattr(BaseHook, "get_connection", lambda self, name: _airflows("kubernetes", kubernetes))
     client = InterlockKubernetesHook("c").get_conn()

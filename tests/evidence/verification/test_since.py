@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
-from auditors_desk import Desk, desk
+from auditors_desk import Desk, desk, trains
 from made_logs import Log
 
 from interlock.evidence.verification.heads import read_head
@@ -14,10 +15,24 @@ from interlock.evidence.verification.verify import Witness
 __all__ = ["desk"]
 
 
-def test_since_a_trusted_head_only_what_is_new_is_read(desk: Desk) -> None:
-    log = desk.log
+@cache
+def grown() -> Log:
+    log = trains().copy()
     for _ in range(40):
         log.commit(*[log.leaf() for _ in range(50)])
+    return log
+
+
+def longer(desk: Desk) -> Log:
+    """The desk's log with 2,000 entries more."""
+    log = grown().copy()
+    desk.log.bucket.stored = log.bucket.stored
+    log.bucket = desk.log.bucket
+    return log
+
+
+def test_since_a_trusted_head_only_what_is_new_is_read(desk: Desk) -> None:
+    log = longer(desk)
     trusted = desk.folder / "trusted"
     trusted.write_bytes(log.checkpoint(2010))
     before = log.bucket.reads
@@ -43,9 +58,7 @@ def test_since_a_trusted_head_only_what_is_new_is_read(desk: Desk) -> None:
 def test_tampering_since_a_trusted_head_is_found(
     desk: Desk, does: str, tamper: Callable[[Log], object], code: str, first: int | None
 ) -> None:
-    log = desk.log
-    for _ in range(40):
-        log.commit(*[log.leaf() for _ in range(50)])
+    log = longer(desk)
     trusted = desk.folder / "trusted"
     root = hash_of_another() if code == "witness-fork" else None
     trusted.write_bytes(log.checkpoint(2010, root=root))

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -204,6 +205,21 @@ def test_it_warns_at_half_of_its_limit_and_refuses_beyond_it(
     ship(spool, 2)
     spool.append([waiting("four", size=3_000)])
     assert texts(spool) == ["four"]
+
+
+def test_what_a_killed_writer_left_half_written_is_removed_a_day_later(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append([waiting("one")])
+    folder = tmp_path / "waiting"
+    (whole,) = folder.iterdir()
+    yesterday = time.time() - 90_000
+    for name in (f".{whole.name}", ".of somebody else", whole.name):
+        (folder / name).touch()
+        os.utime(folder / name, (yesterday, yesterday))
+    young = folder / f".{int(whole.name[:20]) + 1:020d}-0123abcd.json"
+    young.touch()
+    spool.sweep()
+    assert {path.name for path in folder.iterdir()} == {".of somebody else", whole.name, young.name}
 
 
 def test_a_folder_that_can_not_be_made_gives_one_clear_error(tmp_path: Path) -> None:

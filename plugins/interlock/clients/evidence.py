@@ -209,6 +209,7 @@ class BucketWriter:
             SpoolTampered: a waiting file isn't the one that was written; those before it were shipped.
             SpoolError: the spool can't be used.
         """
+        self._spool.sweep()
         if self._log is None:
             self._chain()
             left = self._spool.count()

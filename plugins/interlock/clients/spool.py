@@ -143,6 +143,11 @@ class Spool:
             oldest = next(iter(self._files.names()), None)
         return None if oldest is None else datetime.fromtimestamp(int(oldest[:20]) / 1e9, UTC)
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written a day ago: nobody was told that it waits."""
+        with on_disk(self.folder):
+            self._files.sweep()
+
     def used_bytes(self) -> int:
         """Return how many bytes wait."""
         with on_disk(self.folder):

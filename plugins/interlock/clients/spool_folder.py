@@ -26,6 +26,7 @@ from interlock.clients.spool_errors import SpoolError, on_disk
 AT_ONCE: Final = 8
 MANY: Final = 32
 """From how many files on AT_ONCE of them are written, or removed, at a time."""
+HALF_WRITTEN_SECONDS: Final = 86_400.0
 NOBODY: Final = "0" * 8
 """The caller of a statement that nobody waits for."""
 _NAME: Final = re.compile(r"([0-9]{20})-([0-9a-f]{8})\.json")
@@ -87,6 +88,16 @@ class SpoolFolder:
     def remove(self, names: list[str]) -> None:
         """Remove waiting files; one that isn't there is no error."""
         _each(lambda name: (self.waiting / name).unlink(missing_ok=True), names)
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed left half written, once no living one can mean it."""
+        limit = time.time() - HALF_WRITTEN_SECONDS
+        with suppress(FileNotFoundError), os.scandir(self.waiting) as entries:
+            for entry in entries:
+                half = entry.name.startswith(".") and _NAME.fullmatch(entry.name[1:])
+                with suppress(FileNotFoundError):
+                    if half and entry.stat().st_mtime < limit:
+                        os.unlink(entry.path)
 
     def used_bytes(self) -> int:
         """How many bytes wait."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
 import os
 import sys
@@ -39,6 +40,7 @@ class UsageError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    _open_streams()
     asked = parser().parse_args(argv)
     progress = ProgressLine(wanted=not getattr(asked, "quiet", True))
     try:
@@ -61,6 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.end()
         print("interlock-verify: interrupted; nothing is said about the evidence", file=sys.stderr)
         return 130
+
+
+def _open_streams() -> None:
+    """Let nothing that is said fail: a closed stream swallows it, a character it lacks is spelt out."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 # The commands

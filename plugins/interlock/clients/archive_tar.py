@@ -106,13 +106,26 @@ class TarFiles:
     def _look(self) -> None:
         with tarfile.open(fileobj=_Bounded(self._stream), mode="r:") as tar:
             headers: Any = tar
-            last = -1
+            last, end = -1, 0
             while (member := tar.next()) is not None:
                 if member.offset_data <= last:
                     raise ArchiveError("its members go backwards")
                 last = member.offset_data
+                end = last + (
+                    -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE if member.isreg() else 0
+                )
                 headers.members.clear()
                 self._take(member)
+        self._check_end(end)
+
+    def _check_end(self, end: int) -> None:
+        """Behind the last member are blocks of zeros alone; tarfile also stops at what it can't read."""
+        if self._length < end + 2 * tarfile.BLOCKSIZE:
+            raise ArchiveError("it ends in the middle: cut off?")
+        self._stream.seek(end)
+        while chunk := self._stream.read(_CHUNK):
+            if chunk.strip(b"\0"):
+                raise ArchiveError(f"what is behind byte {end} is no member of it: damaged?")
 
     def _take(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")

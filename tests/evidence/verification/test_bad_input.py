@@ -121,6 +121,20 @@ def folder_with(make: Callable[[Path], object]) -> Callable[[Path], Path]:
 FIRST = b'{"format":2,"kind":"whole"}\n'
 PART = b'{"format":2,"kind":"part"}\n'
 
+
+def damaged(damage: Callable[[bytes, int], bytes]) -> Callable[[Path], Path]:
+    """A tar of three members, damaged where the second one begins."""
+
+    def make(folder: Path) -> Path:
+        path = tar(*(member(f"log/{name}", b"x" * 700) for name in "xyz"))(folder)
+        with tarfile.open(path) as read:
+            at = read.getmembers()[1].offset
+        path.write_bytes(damage(path.read_bytes(), at))
+        return path
+
+    return make
+
+
 # fmt: off
 ARCHIVES: list[tuple[str, Callable[[Path], Path], str]] = [
     ("nothing there", lambda f: f / "none", "No such file"),
@@ -135,6 +149,10 @@ ARCHIVES: list[tuple[str, Callable[[Path], Path], str]] = [
     ("a gzip file of text", raw(gzip.compress(b"hello" * 500)), "not a whole .tar"),
     ("a gzip file with a wrong sum", raw(gzip.compress(bytes(20_000))[:-8] + bytes(8)), "not a whole .tar"),
     ("a bomb", bomb, "a bomb"),
+    ("a tar that is cut between members", damaged(lambda all_, at: all_[:at]), "cut off"),
+    ("a tar that is cut in a header", damaged(lambda all_, at: all_[:at + 100]), "cut off"),
+    ("a tar with a damaged header", damaged(lambda all_, at: all_[:at + 5] + b"\xff" + all_[at + 6:]), "damaged"),
+    ("a tar with zeros in its middle", damaged(lambda all_, at: all_[:at] + bytes(1024) + all_[at:]), "damaged"),
     ("a symbolic link in a tar", tar(member("log/x", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "log/x is a link"),
     ("a hard link in a tar", tar(member("log/x", type=tarfile.LNKTYPE, linkname="log/y")), "log/x is a link"),
     ("a device in a tar", tar(member("log/x", type=tarfile.CHRTYPE)), "neither a file nor a folder"),

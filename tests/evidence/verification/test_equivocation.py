@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from made_trees import derived, hashed
 from tampering import fresh
 
 from interlock.evidence.log.merkle import inclusion_proof
+from interlock.evidence.log.note import MAX_NOTE_BYTES
 from interlock.evidence.log.receipt import Receipt
 from interlock.evidence.log.tiles import TileReader, TileRef
 
@@ -33,6 +35,24 @@ def test_another_root_in_an_older_version_of_checkpoint_is_a_fork(size: int) -> 
     assert "root-mismatch" not in report.findings.counts
     (found,) = [one for one in report.findings if one.code == "checkpoint-fork"]
     assert found.object.startswith("log/2026/checkpoint, version v")
+
+
+def test_a_fork_is_found_also_in_the_largest_note_that_there_may_be() -> None:
+    log = fresh()
+    note = log.checkpoint(264, root=hashed(b"another"))
+    line = f"\u2014 witness.example/w {base64.b64encode(bytes(4 + 1500)).decode()}\n".encode()
+    padded = note + line * min(60, (MAX_NOTE_BYTES - len(note)) // len(line))
+    assert 100_000 < len(padded) <= MAX_NOTE_BYTES
+    log.bucket.put("log/2026/checkpoint", padded, log.clock, keep=timedelta(days=1))
+    put_head(log, 600)
+    assert dict(log.verify().findings.counts) == {"checkpoint-fork": 1}
+
+
+def test_an_older_version_of_checkpoint_that_is_no_note_at_all_is_found() -> None:
+    log = fresh()
+    log.bucket.put("log/2026/checkpoint", b"x" * (MAX_NOTE_BYTES + 1), log.clock, keep=timedelta(days=1))
+    put_head(log, 600)
+    assert dict(log.verify().findings.counts) == {"checkpoint-malformed": 1}
 
 
 @pytest.mark.parametrize("key", ["log/2026/checkpoint", f"log/2026/checkpoints/{600:020d}"])

@@ -88,3 +88,14 @@ def test_an_index_that_is_infinite_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ArchiveError, match="no indexes"):
         open_archive(tmp_path)
+
+
+def test_a_cited_head_that_is_no_text_is_no_link() -> None:
+    before = Log()
+    before.commit(before.leaf())
+    before.commit(before.system("log-closed"), closes=True)
+    log = Log(before.bucket, 2027, signers=(before.heads, before.statements))
+    opened = log.system("log-opened", checkpoint="CITED")
+    statement = base64.b64decode(json.loads(opened)["payload"]).replace(b"CITED", b"\\ud800")
+    log.commit(log.statements.envelope(statement))
+    assert "year-unlinked" in log.verify().findings.counts

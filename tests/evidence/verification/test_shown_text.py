@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from auditors_desk import Desk, desk
@@ -66,3 +70,12 @@ def test_progress_is_escaped_too(capsys: pytest.CaptureFixture[str]) -> None:
     progress._told -= 60
     progress("\x1b[31m", 1)
     assert capsys.readouterr().err == "\\x1b[31m: 1 …\n"
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", ">&- 2>&-"])
+def test_the_command_ends_as_it_has_to_whatever_its_streams_are(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "log.vkey").write_text(Log().heads.key.text + "\n")
+    command = f"{sys.executable} -m interlock.verify_cli archive {tmp_path}/züge --key {tmp_path}/log.vkey"
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(["bash", "-c", f"{command} {closed}"], env=plain, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)

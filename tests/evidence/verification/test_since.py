@@ -85,3 +85,18 @@ def test_a_witness_of_a_year_before_the_trusted_head_is_passed_over_not_taken_fo
 
 def hash_of_another() -> bytes:
     return bytes(range(32))
+
+
+@pytest.mark.parametrize("cited", [5, 6])
+@pytest.mark.parametrize("since", [None, 5, 6])
+def test_a_year_has_to_cite_the_last_head_of_the_year_before(cited: int, since: int | None) -> None:
+    before = Log()
+    before.commit(*[before.leaf() for _ in range(5)])
+    earlier = before.checkpoint(5)
+    before.commit(before.system("log-closed"), closes=True)
+    heads = {5: earlier, 6: before.checkpoint(6)}
+    log = Log(before.bucket, 2027, signers=(before.heads, before.statements))
+    log.commit(log.system("log-opened", checkpoint=heads[cited].decode()))
+    trusted = None if since is None else read_head(heads[since], before.trust, "kept")
+    report = log.verify(since=trusted)
+    assert dict(report.findings.counts) == ({} if cited == 6 else {"year-unlinked": 1})

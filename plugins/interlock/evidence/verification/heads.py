@@ -12,7 +12,7 @@ from interlock.evidence.log.note import NoteError, open_note, parse_note
 from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.inventory import YearInventory
 from interlock.evidence.verification.settle import Head
-from interlock.evidence.verification.source import MAX_CHECKPOINT, UNUSABLE, Source, Version
+from interlock.evidence.verification.source import MAX_CHECKPOINT, UNUSABLE, ObjectMissing, Source, Version
 from interlock.evidence.verification.trust import Trust
 
 OVERDUE: Final = timedelta(hours=24)
@@ -118,7 +118,7 @@ def read_heads(
         except HeadError as error:
             return error
         except UNUSABLE as error:
-            if source.live and name != version.key:
+            if source.live and name != version.key and isinstance(error, ObjectMissing):
                 return None  # the lock of a version that was replaced ends after a day: it may be gone
             return HeadError("checkpoint-malformed", "a checkpoint", str(error)[:300])
 

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
+from interlock.evidence.log.note import MAX_NOTE_BYTES
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_CLAIM: Final = 4 * 1024 * 1024 + 4096
 MAX_BUNDLE: Final = 256 * (65_535 + 2)
 MAX_TILE: Final = 256 * 32
-MAX_CHECKPOINT: Final = 64 * 1024
+MAX_CHECKPOINT: Final = MAX_NOTE_BYTES
 MAX_BLOB: Final = 256 * 1024 * 1024
 
 

@@ -127,7 +127,8 @@ def _export(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
             progress=progress,
         )
     progress.end()
-    say(json.dumps(done.to_json()) if asked.json else str(done))
+    for line in [json.dumps(done.to_json())] if asked.json else str(done).split("\n"):
+        say(line)
     return Exit.VERIFIED
 
 

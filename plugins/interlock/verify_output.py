@@ -24,9 +24,8 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print some lines, none with a control character."""
-    for line in text.split("\n"):
-        print(plain(line), file=stream or sys.stdout)
+    """Print a line, with no control character in it."""
+    print(plain(text), file=stream or sys.stdout)
 
 
 def _lines(report: Report) -> Iterator[str]:

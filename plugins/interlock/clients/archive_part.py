@@ -54,7 +54,7 @@ def verify_one_receipt(text: bytes, name: str, trust: Trust, entry: bytes | None
     findings.take(statements.findings)
     if shown is not None:
         size, root = shown.size, shown.root.hex()
-        report.years.append(YearReport(shown.year, 0, size, size, root, 0, 1))
+        report.years.append(YearReport(shown.year, 0, size, 1, root, 0, 1))
         said = next(iter(statements.runs.values()), None)
         report.proven.append(
             f"entry {shown.index} of {shown.year} is in the tree of {size} entries with root {root}, "
@@ -68,5 +68,6 @@ def verify_one_receipt(text: bytes, name: str, trust: Trust, entry: bytes | None
 
 def _receipts(archive: Archive) -> Iterator[tuple[str, bytes]]:
     for path in sorted(archive.paths):
-        if path.startswith(RECEIPTS):
+        # A file browser leaves files of its own, whose names begin with a dot.
+        if path.startswith(RECEIPTS) and not path.rpartition("/")[2].startswith("."):
             yield path, archive.file(path, MAX_RECEIPT_BYTES)

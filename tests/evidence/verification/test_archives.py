@@ -71,6 +71,11 @@ def test_the_export_of_a_train_has_its_statements_alone_with_receipts_evidence_a
     assert status == 0
     assert "1 runs have a seal, and all that their seals list is there" in out
     assert "1 evidence blobs have the digest that is signed" in out
+    assert "5 of 310 entries proven" in out
+    # A file browser has been in it.
+    for name in (".DS_Store", "._00000000000000000003.tlog-proof"):
+        (folder / "receipts/2026" / name).write_bytes(b"\0")
+    assert desk.run("archive", folder)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,7 @@ def test_a_receipt_is_verified_on_its_own_and_with_the_entry_beside_it(desk: Des
     status, out, _ = desk.run("receipt", receipt)
     assert status == 0
     assert "entry 3 of 2026 is in the tree of 310 entries" in out
+    assert "1 of 310 entries proven" in out
     entry = desk.folder / "entry"
     entry.write_bytes(desk.log.leaves[3])
     assert desk.run("receipt", receipt, "--entry", entry)[0] == 0

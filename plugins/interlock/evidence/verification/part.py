@@ -137,7 +137,8 @@ def verify_part(
         locks = judge_retention(source, asked, options.lock, findings, lambda done: tell("locks", done))
     for year, roots in sorted(heads.items()):
         size = max(roots)
-        report.years.append(YearReport(year, 0, size, size, roots[size].hex(), 0, len(roots)))
+        proven = len(found[year])
+        report.years.append(YearReport(year, 0, size, proven, roots[size].hex(), 0, len(roots)))
     report.grades = Counter(statements.grades)
     report.counts = {
         "entries": statements.count,

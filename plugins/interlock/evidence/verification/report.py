@@ -30,7 +30,7 @@ class YearReport:
     Attributes:
         start: from which size on it was verified; 0: all of it.
         size: entries that are claimed.
-        proven: entries under a signed head that they give.
+        proven: entries under a signed head that they give; of a part, how many it has.
         root: of the proven tree, hex.
         claims, heads: how many were read.
         checkpoint: the signed head of the proven tree; empty where there is none.

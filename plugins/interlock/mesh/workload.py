@@ -44,13 +44,14 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container of a pod."""
+    """One container of a pod; an init container that restarts always is a native sidecar."""
 
     name: str
     image: str
     args: tuple[str, ...]
     env: Mapping[str, str]
     ports: tuple[ContainerPort, ...]
+    restarts_always: bool = False
 
     @classmethod
     def of(cls, raw: object) -> Container:
@@ -64,7 +65,14 @@ class Container:
         env = {
             text(entry.get("name")): text(entry.get("value")) for entry in map(mapping, items(found.get("env")))
         }
-        return cls(text(found.get("name")), text(found.get("image")), texts(found.get("args")), env, ports)
+        return cls(
+            name=text(found.get("name")),
+            image=text(found.get("image")),
+            args=texts(found.get("args")),
+            env=env,
+            ports=ports,
+            restarts_always=found.get("restartPolicy") == "Always",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,9 @@ class Capture:
             mode=_interception(workload),
             include=None if include.strip() == "*" else _ports(include, f"annotation {INCLUDE}", problems),
             exclude=_ports(excluded, f"annotation {EXCLUDE}", problems) | own,
-            source="annotations" if notes.keys() & {INCLUDE, EXCLUDE, INTERCEPTION} else "the mesh's defaults",
+            source="annotations"
+            if notes.keys() & {INCLUDE, EXCLUDE, INTERCEPTION}
+            else "the mesh's defaults",
             problems=tuple(problems),
         )
 

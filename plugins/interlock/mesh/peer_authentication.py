@@ -150,7 +150,9 @@ def compose(
         elif not selects(policy.selector, pod_labels):
             continue
         elif policy.namespace == root_namespace:
-            losers.append(Reason("has a selector in the root namespace, so it holds for no workload", policy.ref))
+            losers.append(
+                Reason("has a selector in the root namespace, so it holds for no workload", policy.ref)
+            )
             continue
         else:
             workload, lost = _older(workload, policy)
@@ -166,7 +168,9 @@ def compose(
             reasons.append(Reason(f"{scope}: no mode set, inherits", policy_of_scope.ref))
         elif setting == "INVALID":
             mode = None
-            reasons.append(Reason(f"{scope}: Istio can't read it, so what holds is open", policy_of_scope.ref))
+            reasons.append(
+                Reason(f"{scope}: Istio can't read it, so what holds is open", policy_of_scope.ref)
+            )
         else:
             mode = Mode(setting)
             reasons.append(Reason(f"{scope}: {mode}", policy_of_scope.ref))
@@ -199,6 +203,8 @@ def _setting(value: object, field: str, problems: list[Problem]) -> Setting:
         return "UNSET"
     if isinstance(mode, bool) or not isinstance(mode, str | int) or mode not in _MODES:
         known = ", ".join(str(key) for key in _MODES if isinstance(key, str))
-        problems.append(Problem(f"{field}.mode", f"found {mode!r}, expected one of {known}", undecodable=True))
+        problems.append(
+            Problem(f"{field}.mode", f"found {mode!r}, expected one of {known}", undecodable=True)
+        )
         return "INVALID"
     return _MODES[mode]

@@ -19,11 +19,13 @@ class Problem:
         field: The path of the field, `spec.portLevelMtls.0`.
         text: What was found, and what was expected.
         undecodable: Istio could not even read the object, and would go on as if it weren't there.
+        warning: Istio's validation accepts it, but warns.
     """
 
     field: str
     text: str
     undecodable: bool = False
+    warning: bool = False
 
     def __str__(self) -> str:
         return f"{self.field}: {self.text}"

@@ -61,7 +61,8 @@ class Selection:
                 )
             )
         if selector is not None and not selector:
-            problems.append(Problem("spec.selector", "has no labels, so it selects every workload in scope"))
+            said = "workload selector specified without labels: it selects every workload in scope"
+            problems.append(Problem("spec.selector", said, warning=True))
         for key, value in (selector or {}).items():
             if "*" in key or "*" in value:
                 problems.append(Problem("spec.selector", f"wildcards are not supported: {key}={value}"))
@@ -69,7 +70,9 @@ class Selection:
         for ref in refs:
             if (ref.group, ref.kind) not in _ALLOWED:
                 problems.append(
-                    Problem("spec.targetRefs", f"found {ref.group}/{ref.kind}, expected Gateway, Service or such")
+                    Problem(
+                        "spec.targetRefs", f"found {ref.group}/{ref.kind}, expected Gateway, Service or such"
+                    )
                 )
             if ref.namespace:
                 problems.append(Problem("spec.targetRefs", "a targetRef must not name a namespace"))

@@ -68,7 +68,9 @@ class MeshSettings:
     prometheus_merge: bool = True
 
     @classmethod
-    def of(cls, mesh_config: Mapping[str, object], values: Mapping[str, object] | None = None) -> MeshSettings:
+    def of(
+        cls, mesh_config: Mapping[str, object], values: Mapping[str, object] | None = None
+    ) -> MeshSettings:
         """The settings of a MeshConfig and of the injector's values (`values` of its ConfigMap), parsed.
 
         What is absent has Istio's default; a path normalization that doesn't exist, too.

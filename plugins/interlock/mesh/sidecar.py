@@ -60,7 +60,9 @@ class Sidecar:
             created=timestamp(metadata.get("creationTimestamp")),
             selector=labels(path(given, "labels")) if isinstance(given, Mapping) else None,
             ingress=tuple(
-                found for entry in items(spec.get("ingress")) if (found := _ingress(mapping(entry))) is not None
+                found
+                for entry in items(spec.get("ingress"))
+                if (found := _ingress(mapping(entry))) is not None
             ),
             egress=tuple(host for entry in egress for host in texts(mapping(entry).get("hosts"))) or None,
             registry_only=None if mode is None else mode == "REGISTRY_ONLY",

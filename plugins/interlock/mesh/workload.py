@@ -63,7 +63,8 @@ class Container:
             if (value := number(entry.get("containerPort"))) is not None
         )
         env = {
-            text(entry.get("name")): text(entry.get("value")) for entry in map(mapping, items(found.get("env")))
+            text(entry.get("name")): text(entry.get("value"))
+            for entry in map(mapping, items(found.get("env")))
         }
         return cls(
             name=text(found.get("name")),
@@ -131,7 +132,9 @@ class Workload:
             name=name,
             labels=labels(pod_metadata.get("labels")),
             annotations=labels(pod_metadata.get("annotations")),
-            service_account=text(spec.get("serviceAccountName")) or text(spec.get("serviceAccount")) or "default",
+            service_account=text(spec.get("serviceAccountName"))
+            or text(spec.get("serviceAccount"))
+            or "default",
             host_network=spec.get("hostNetwork") is True,
             containers=tuple(map(Container.of, items(spec.get("containers")))),
             init_containers=tuple(map(Container.of, items(spec.get("initContainers")))),

@@ -1,8 +1,8 @@
 """Would a request be allowed, by which policy and rule.
 
-Follows pilot/pkg/model/authorization.go (which policies hold), pilot/pkg/security/authz/builder (what becomes of
-them) and Envoy's RBAC filter (how they are evaluated): CUSTOM first, then DENY, then ALLOW. A workload that any
-ALLOW policy is for denies what none of them matches. Dry-run policies and AUDIT decide nothing.
+Follows pilot/pkg/model/authorization.go (which policies hold), pilot/pkg/security/authz/builder (what becomes
+of them) and Envoy's RBAC filter (how they are evaluated): CUSTOM first, then DENY, then ALLOW. A workload
+that any ALLOW policy is for denies what none of them matches. Dry-run policies and AUDIT decide nothing.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def policies_for(mesh: Mesh, workload: Workload) -> tuple[AuthorizationPolicy, .
 def authorize(mesh: Mesh, workload: Workload, request: Request) -> Decision:
     """Whether a request to a port of a workload is allowed, mTLS and the capture of ports included.
 
-    Where connections bypass the sidecar no policy is enforced, so the request is allowed and the reasons say so.
-    STRICT refuses plaintext; under DISABLE the caller has no identity, whoever it is.
+    Where connections bypass the sidecar no policy is enforced, so the request is allowed and the reasons say
+    so. STRICT refuses plaintext; under DISABLE the caller has no identity, whoever it is.
 
     Args:
         mesh: The mesh's objects.
@@ -86,7 +86,7 @@ def authorize(mesh: Mesh, workload: Workload, request: Request) -> Decision:
     refused = _refused(mesh.settings, verdict, request)
     if refused is not None:
         return Decision(Outcome.DENY, (*verdict.reasons, refused))
-    seen, notes = request, ()
+    seen, notes = request, tuple[Reason, ...]()
     if verdict.mode is Mode.DISABLE and request.principal != "":
         seen = replace(request, principal="")
         notes = (Reason("the port's mode is DISABLE, so the sidecar sees no identity"),)

@@ -21,8 +21,8 @@ class Caller:
     Attributes:
         principal: The identity; empty for callers without one.
         workloads: Who has it.
-        outcome: ALLOW: all its requests; DENY: none; INDETERMINATE: that depends on the request, or can't be told.
-        reasons: Why.
+        outcome: ALLOW: all its requests; DENY: none; INDETERMINATE: that depends on the request, or can't be
+        told. reasons: Why.
     """
 
     principal: str
@@ -63,9 +63,13 @@ def callers(mesh: Mesh, workload: Workload, port: int) -> Callers:
         Caller(principal, tuple(names[principal]), *_always(mesh, workload, port, principal))
         for principal in sorted(names)
     )
-    anybody, _ = _always(mesh, workload, port, "")
     members, _ = _always(mesh, workload, port, Identity.ANY)
-    return Callers(workload.ref, port, _answer(anybody), _answer(members), found)
+    return Callers(workload.ref, port, open_to_all(mesh, workload, port), _answer(members), found)
+
+
+def open_to_all(mesh: Mesh, workload: Workload, port: int) -> Answer:
+    """Whether everybody may send everything to a port, without an identity."""
+    return _answer(_always(mesh, workload, port, "")[0])
 
 
 def _always(

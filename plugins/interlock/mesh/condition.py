@@ -1,4 +1,4 @@
-"""Conditions of authorization rules, evaluated as Envoy's RBAC filter does, with a third answer for the unknown.
+"""Conditions of authorization rules, evaluated as Envoy does, with a third answer for the unknown.
 
 Envoy: source/extensions/filters/common/rbac/matchers.cc, source/common/common/matchers.cc.
 """

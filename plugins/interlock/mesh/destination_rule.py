@@ -1,11 +1,12 @@
 """DestinationRule: the TLS that a client uses, and which of several rules a client takes.
 
-Follows `setDestinationRules`, `mergeDestinationRule` and `destinationRule` of pilot/pkg/model (with istiod's default
-features), and `SidecarScope.DestinationRule`:
+Follows `setDestinationRules`, `mergeDestinationRule` and `destinationRule` of pilot/pkg/model (with istiod's
+default features), and `SidecarScope.DestinationRule`:
 
-- a client takes the rules of its own namespace first, then of the service's, then of the root namespace, each time
-  the most specific host; rules of other namespaces only as far as `exportTo` lets them out;
-- rules of one namespace, host and `exportTo` become one: subsets are put together, the oldest top-level policy counts;
+- a client takes the rules of its own namespace first, then of the service's, then of the root namespace, each
+  time the most specific host; rules of other namespaces only as far as `exportTo` lets them out;
+- rules of one namespace, host and `exportTo` become one: subsets are put together, the oldest top-level
+  policy counts;
 - a rule with a workloadSelector holds in its own namespace, for the clients that it selects.
 """
 
@@ -146,7 +147,8 @@ class DestinationRules:
         """The rule that a client takes for a host; None if it takes none.
 
         Args:
-            client: The calling workload; None if only its namespace is known, then rules with a workloadSelector
+            client: The calling workload; None if only its namespace is known, then rules with a
+            workloadSelector
                 don't count.
             client_namespace: Its namespace.
             host: The full name of what it calls.

@@ -1,4 +1,4 @@
-"""What each port of a workload accepts: the mode of its policies, and whether plaintext gets through anyway."""
+"""What each port of a workload accepts: the mode of its policies, and whether plaintext gets through."""
 
 from __future__ import annotations
 

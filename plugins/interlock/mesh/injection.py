@@ -1,8 +1,8 @@
 """Does a workload have a sidecar, or will its pods get one, and why.
 
-A pod shows it by its containers. For a template it follows from the injector's webhooks (their selectors, given as
-objects or those of Istio's chart: manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml)
-and from `injectRequired` of pkg/kube/inject/inject.go.
+A pod shows it by its containers. For a template it follows from the injector's webhooks (their selectors,
+given as objects or those of Istio's chart: manifests/charts/istio-control/istio-
+discovery/templates/mutatingwebhook.yaml) and from `injectRequired` of pkg/kube/inject/inject.go.
 """
 
 from __future__ import annotations

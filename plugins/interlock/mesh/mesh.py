@@ -157,7 +157,7 @@ def _flat(objects: Iterable[Mapping[str, object] | Manifest]) -> Iterable[Mappin
 
 
 def _istio(found: Mapping[str, list[Mapping[str, object]]], kind: str) -> list[Mapping[str, object]]:
-    """Objects of Istio's own group; other groups have kinds of the same name (AuthorizationPolicy, Sidecar)."""
+    """Objects of Istio's own groups; other groups have kinds of the same name (AuthorizationPolicy)."""
     return [
         raw
         for raw in found.get(kind, ())

@@ -1,7 +1,7 @@
 """Is a workload scraped by Prometheus, and did traffic show.
 
-Follows `applyPrometheusMerge` of pkg/kube/inject/webhook.go: unless told otherwise the injector points Prometheus'
-annotations at the sidecar, which merges the application's metrics with its own.
+Follows `applyPrometheusMerge` of pkg/kube/inject/webhook.go: unless told otherwise the injector points
+Prometheus' annotations at the sidecar, which merges the application's metrics with its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How a client connects to a service, and whether that works: DestinationRule TLS, auto-mTLS, and what goes wrong.
+"""How a client connects to a service, and whether that works: DestinationRule TLS and auto-mTLS.
 
-Follows pilot/pkg/networking/core/cluster_tls.go (`buildUpstreamTLSSettings`, `buildUpstreamClusterTLSContext`),
-`BestEffortInferServiceMTLSMode` of pilot/pkg/model/push_context.go and
+Follows pilot/pkg/networking/core/cluster_tls.go (`buildUpstreamTLSSettings`,
+`buildUpstreamClusterTLSContext`), `BestEffortInferServiceMTLSMode` of pilot/pkg/model/push_context.go and
 pilot/pkg/xds/endpoints/mtls_checker.go.
 """
 
@@ -192,10 +192,12 @@ def _explicit(tls: ClientTls, ref: str, with_selector: bool, client: Workload) -
         return _Plan(Sends.MTLS, (Reason("TLS mode ISTIO_MUTUAL: mTLS is sent to every endpoint", ref),))
     config_map = tls.credential.startswith("configmap://")
     if tls.credential and not config_map and not with_selector and client.proxy is not Proxy.GATEWAY:
-        text = f"TLS mode {tls.mode} with credentialName but no workloadSelector: sidecars ignore it and send plaintext"
+        text = (
+            f"TLS mode {tls.mode} with credentialName, no workloadSelector: sidecars send plaintext instead"
+        )
         return _Plan(Sends.PLAINTEXT, (Reason(text, ref),))
     if tls.mode is TlsMode.MUTUAL and not tls.credential and not tls.certificates:
-        text = "TLS mode MUTUAL without client certificate and key: Istio drops the setting and plaintext is sent"
+        text = "TLS mode MUTUAL without client certificate and key: Istio drops it, and plaintext is sent"
         return _Plan(Sends.PLAINTEXT, (Reason(text, ref),))
     return _Plan(
         Sends.TLS, (Reason(f"TLS mode {tls.mode}: TLS with certificates that aren't the mesh's", ref),)
@@ -262,7 +264,7 @@ def _endpoint(
     target = target_number(service_port, workload)
     if target is None:
         return None
-    sends, why = plan.sends, ()
+    sends, why = plan.sends, tuple[Reason, ...]()
     if sends is None:
         sends, why = _automatic(mesh, rule, subset, workload, service_port.number, target)
     server = port_verdict(mesh, workload, target)

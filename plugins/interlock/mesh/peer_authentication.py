@@ -3,9 +3,12 @@
 Follows pilot/pkg/model/authentication.go and `ComposePeerAuthentication` of
 pilot/pkg/security/authn/policy_applier.go:
 
-- without a selector (or with an empty one) a policy holds for its namespace; in the root namespace for the mesh;
-- a policy with a selector holds for workloads of its own namespace; *in the root namespace it holds for none*;
-- the oldest of each scope wins, ties go by name, then namespace; absent or UNSET inherits from the wider scope;
+- without a selector (or with an empty one) a policy holds for its namespace; in the root namespace for the
+  mesh;
+- a policy with a selector holds for workloads of its own namespace; *in the root namespace it holds for
+  none*;
+- the oldest of each scope wins, ties go by name, then namespace; absent or UNSET inherits from the wider
+  scope;
 - the ports of the winning workload policy count, and of no other; they are the container's ports.
 """
 
@@ -122,7 +125,7 @@ class EffectiveMtls:
 
     def of_port(self, port: int) -> Mode | None:
         """The mode of a container's port; None if it can't be told."""
-        return self.ports[port] if port in self.ports else self.mode
+        return self.ports.get(port, self.mode)
 
     def why(self, port: int) -> tuple[Reason, ...]:
         """The chain that led to the mode of a port."""

@@ -1,4 +1,4 @@
-"""What Istio's validation finds wrong with an AuthorizationPolicy (`ValidateAuthorizationPolicy`, pkg/config)."""
+"""What Istio's validation finds wrong with an AuthorizationPolicy (pkg/config/validation/validation.go)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _of_rule(policy: AuthorizationPolicy, rule: Rule, index: int) -> Iterator[Pr
     if policy.action is Action.DENY and _only_http(rule):
         yield Problem(
             at,
-            "denies all traffic to TCP ports under its scope, as it uses only HTTP attributes; say the port as well",
+            "denies all traffic to TCP ports under its scope: it has HTTP attributes alone; say the port as well",
             warning=True,
         )
 

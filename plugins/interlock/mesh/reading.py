@@ -1,7 +1,7 @@
-"""How the evaluator reads parsed JSON that it can't trust: what has another shape than expected reads as absent.
+"""How the evaluator reads parsed JSON that it can't trust: what has another shape reads as absent.
 
-Kubernetes objects that came through an API server have the shapes of their schemas, but a manifest from a file
-need not. The readers of each kind tell what is wrong (`Problem`); these functions only never fail.
+Kubernetes objects that came through an API server have the shapes of their schemas, but a manifest from a
+file need not. The readers of each kind tell what is wrong (`Problem`); these functions only never fail.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def selects(selector: Mapping[str, str], found: Mapping[str, str]) -> bool:
 
 
 def typed_texts(value: object, field: str, problems: list[Problem]) -> tuple[str, ...]:
-    """A list of texts; anything else in it, or instead of it, is a problem that keeps Istio from reading it."""
+    """A list of texts; anything else in it, or instead of it, keeps Istio from reading the object."""
     if value is None:
         return ()
     found = texts(value)

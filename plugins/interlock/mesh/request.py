@@ -1,7 +1,7 @@
 """A request (or, on a TCP port, a connection) that is asked about.
 
-What is not known is None, and a decision that would depend on it is indeterminate. What is known to be absent is
-empty: no identity, no headers, no token.
+What is not known is None, and a decision that would depend on it is indeterminate. What is known to be absent
+is empty: no identity, no headers, no token.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Request:
         path: Path with query, as the client sends it; None if not known.
         host: The Host or :authority header; None if not known.
         headers: The other headers, names in any case; None if not known.
-        claims: The claims of a token that the sidecar has validated; empty without a token, None if not known.
-        request_principal: `ISSUER/SUBJECT` of the token, instead of the claims `iss` and `sub`.
-        sni: The server name of the TLS handshake; None if not known.
-        metadata: Envoy's dynamic metadata by filter, for `experimental.envoy.filters.…` conditions.
+        claims: The claims of a token that the sidecar has validated; empty without a token, None if not
+        known. request_principal: `ISSUER/SUBJECT` of the token, instead of the claims `iss` and `sub`. sni:
+        The server name of the TLS handshake; None if not known. metadata: Envoy's dynamic metadata by filter,
+        for `experimental.envoy.filters.…` conditions.
     """
 
     port: int
@@ -101,7 +101,7 @@ class Request:
 
     @property
     def client_ip(self) -> str | None:
-        """The original client's address, as a sidecar tells it: the last of X-Forwarded-For, else the peer."""
+        """The original client's address as a sidecar tells it: last of X-Forwarded-For, else the peer."""
         if self.remote_ip is not None or not self.http:
             return self.remote_ip or self.source_ip
         known, forwarded = self.header("x-forwarded-for")

@@ -1,8 +1,9 @@
 """From a rule to the conditions that Envoy evaluates, with what Istio drops on the way.
 
-Follows pilot/pkg/security/authz/model (model.go, generator.go). On a TCP port fields of HTTP can't be evaluated:
-in an ALLOW policy they drop the *whole rule*, so less is allowed; in any other they drop *only that field*, so
-that more is denied. A value that can't be read does the same. An unknown `when` key drops the rule in both.
+Follows pilot/pkg/security/authz/model (model.go, generator.go). On a TCP port fields of HTTP can't be
+evaluated: in an ALLOW policy they drop the *whole rule*, so less is allowed; in any other they drop *only
+that field*, so that more is denied. A value that can't be read does the same. An unknown `when` key drops the
+rule in both.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ class _Compiler:
         return All(tuple(parts))
 
     def _each(self, key: str, values: tuple[str, ...], attribute: _Attribute) -> tuple[Condition, ...]:
-        """The conditions of the values; those that can't be are dropped, or drop the rule of an ALLOW policy."""
+        """The conditions of the values; a value that can't be one is dropped, or drops the rule (ALLOW)."""
         found: list[Condition] = []
         for value in values:
             try:

@@ -1,7 +1,7 @@
 """Which workloads a policy is for: its selector, or its targetRefs.
 
-Follows `ShouldAttachPolicy` of pilot/pkg/model/policyattachment.go, with istiod's default features. It holds for
-AuthorizationPolicy and RequestAuthentication; PeerAuthentication knows selectors alone.
+Follows `ShouldAttachPolicy` of pilot/pkg/model/policyattachment.go, with istiod's default features. It holds
+for AuthorizationPolicy and RequestAuthentication; PeerAuthentication knows selectors alone.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Selection:
         return cls(selector, refs, tuple(problems))
 
     def holds_for(self, workload: Workload, policy_namespace: str) -> bool:
-        """Whether the policy is for this workload, which is in the policy's scope; waypoints aren't judged."""
+        """Whether the policy is for this workload of its scope; waypoints aren't judged."""
         gateway = workload.gateway_name
         if gateway is None or not self.target_refs:
             return not self.target_refs and selects(self.selector or {}, workload.labels)

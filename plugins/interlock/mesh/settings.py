@@ -1,4 +1,4 @@
-"""What of a mesh's configuration decides its security: parts of Istio's MeshConfig and of the injector's values.
+"""What of a mesh's configuration decides its security: parts of MeshConfig and of the injector's values.
 
 The defaults are Istio's own (pkg/config/mesh/mesh.go, the chart istio-discovery).
 """

@@ -1,4 +1,4 @@
-"""The Sidecar resource, as far as security goes: the ports it makes a sidecar listen on, and the hosts it may call.
+"""The Sidecar resource, as far as security goes: where a sidecar listens, and whom it may call.
 
 Follows pilot/pkg/model/sidecar.go and `doGetSidecarScope` of pilot/pkg/model/push_context.go.
 """

@@ -1,9 +1,9 @@
 """The TLS part of a DestinationRule's traffic policies, and which of them counts for a port and a subset.
 
-Follows `MergeSubsetTrafficPolicy` of pilot/pkg/networking/util/util.go for what a client's cluster is told, and
-`tlsModeForDestinationRule` of pilot/pkg/xds/endpoints/mtls_checker.go for what its endpoints are told. The two
-differ where a port has settings but no TLS of its own: the cluster then forgets the TLS of the wider scope, the
-endpoints keep it.
+Follows `MergeSubsetTrafficPolicy` of pilot/pkg/networking/util/util.go for what a client's cluster is told,
+and `tlsModeForDestinationRule` of pilot/pkg/xds/endpoints/mtls_checker.go for what its endpoints are told.
+The two differ where a port has settings but no TLS of its own: the cluster then forgets the TLS of the wider
+scope, the endpoints keep it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PortPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TrafficPolicy:
-    """What of a traffic policy matters: TLS, that of single ports, and whether load balancing is PASSTHROUGH."""
+    """What of a traffic policy matters: TLS, also of single ports, and whether balancing is PASSTHROUGH."""
 
     tls: ClientTls | None
     ports: tuple[PortPolicy, ...]
@@ -83,7 +83,7 @@ class TrafficPolicy:
         return next((policy for policy in self.ports if policy.number == number_), None)
 
     def of_cluster(self, number_: int) -> tuple[ClientTls | None, bool]:
-        """The TLS of a port, and whether it has settings of its own, which then replace all of the wider ones."""
+        """The TLS of a port, and whether it has settings of its own, which replace all wider ones."""
         found = self.port(number_)
         return (self.tls, False) if found is None else (found.tls, True)
 

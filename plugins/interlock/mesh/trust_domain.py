@@ -10,8 +10,8 @@ _DEFAULT = "cluster.local"
 def with_aliases(principals: Iterable[str], trust_domains: tuple[str, ...]) -> tuple[str, ...]:
     """The principals of a policy, each also in the mesh's other trust domains.
 
-    Only a principal of the form `DOMAIN/ns/NAMESPACE/sa/ACCOUNT` whose domain is one of the mesh's, matches one
-    by its wildcard, or is `cluster.local` is repeated; any other stays as it is.
+    Only a principal of the form `DOMAIN/ns/NAMESPACE/sa/ACCOUNT` whose domain is one of the mesh's, matches
+    one by its wildcard, or is `cluster.local` is repeated; any other stays as it is.
     """
     found: list[str] = []
     for principal in principals:

@@ -52,6 +52,7 @@ class Container:
     env: Mapping[str, str]
     ports: tuple[ContainerPort, ...]
     restarts_always: bool = False
+    user: int | None = None
 
     @classmethod
     def of(cls, raw: object) -> Container:
@@ -73,6 +74,7 @@ class Container:
             env=env,
             ports=ports,
             restarts_always=found.get("restartPolicy") == "Always",
+            user=number(path(found, "securityContext", "runAsUser")),
         )
 
 
@@ -91,6 +93,7 @@ class Workload:
         containers: The containers.
         init_containers: The init containers; a native sidecar is one.
         pod_ip: A running pod's address; empty if not known.
+        user: The user that containers run as unless they say otherwise; None if the pod doesn't say.
     """
 
     kind: str
@@ -103,6 +106,7 @@ class Workload:
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...]
     pod_ip: str = ""
+    user: int | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, object]) -> Workload:
@@ -139,6 +143,7 @@ class Workload:
             containers=tuple(map(Container.of, items(spec.get("containers")))),
             init_containers=tuple(map(Container.of, items(spec.get("initContainers")))),
             pod_ip=text(path(raw, "status", "podIP")) if kind == "Pod" else "",
+            user=number(path(spec, "securityContext", "runAsUser")),
         )
 
     @property
@@ -181,6 +186,12 @@ class Workload:
     def application_containers(self) -> tuple[Container, ...]:
         """The containers but the sidecar's."""
         return tuple(container for container in self.containers if container.name != PROXY)
+
+    @property
+    def application_users(self) -> frozenset[int]:
+        """The user ids that are given for the application's containers."""
+        users = (self.user, *(container.user for container in self.application_containers))
+        return frozenset(user for user in users if user is not None)
 
     def principal(self, trust_domain: str) -> str:
         """The identity that its sidecar's certificate carries, without `spiffe://`."""

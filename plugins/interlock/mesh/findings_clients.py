@@ -1,0 +1,61 @@
+"""Findings about Services and DestinationRules (service/ and destinationrule/ of Istio's analyzers)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from interlock.mesh.destination_rule import DestinationRule
+from interlock.mesh.host import subset_of
+from interlock.mesh.mesh import Mesh
+from interlock.mesh.messages import message
+from interlock.mesh.reading import selects
+from interlock.mesh.service import Protocol
+from interlock.mesh.traffic_policy import ClientTls, TlsMode
+from interlock.mesh.verdict import Finding
+
+
+def client_findings(mesh: Mesh) -> Iterator[Finding]:
+    """What is wrong with what clients go by."""
+    for group in mesh.services.values():
+        for service in group:
+            for port in service.ports:
+                if service.external_name and (port.protocol is Protocol.AUTO or port.name == "tcp"):
+                    yield message("IST0150", service.ref)
+                elif port.protocol is Protocol.AUTO:
+                    yield message("IST0118", service.ref, port.name, port.number, port.target)
+    for rule in mesh.destination_rules:
+        yield from _certificates(rule)
+        yield from _hosts(mesh, rule)
+
+
+def _certificates(rule: DestinationRule) -> Iterator[Finding]:
+    if rule.policy is None:
+        return
+    name = f"{rule.namespace}/{rule.name}"
+    if _unverified(rule.policy.tls, rule):
+        mode = rule.policy.tls.mode if rule.policy.tls else ""
+        yield message("IST0128", rule.ref, name, rule.namespace, mode, rule.host)
+    for port in rule.policy.ports:
+        if _unverified(port.tls, rule):
+            mode = port.tls.mode if port.tls else ""
+            yield message("IST0129", rule.ref, name, rule.namespace, mode, rule.host, port.number)
+
+
+def _unverified(tls: ClientTls | None, rule: DestinationRule) -> bool:
+    if tls is None or tls.mode not in (TlsMode.SIMPLE, TlsMode.MUTUAL):
+        return False
+    return not tls.ca_certificates and not (tls.credential and rule.selector is not None)
+
+
+def _hosts(mesh: Mesh, rule: DestinationRule) -> Iterator[Finding]:
+    known = [service for service in mesh.service_by_host.values() if subset_of(service.host, rule.host)]
+    inside = rule.host.endswith(f".svc.{mesh.settings.cluster_domain}")
+    if not known:
+        # A host outside may be a ServiceEntry's, which isn't read here.
+        if inside:
+            yield message("IST0174", rule.ref, rule.host)
+        return
+    for subset in rule.subsets:
+        pods = (pod for service in known for pod in mesh.endpoints(service))
+        if not any(selects(subset.labels, pod.labels) for pod in pods):
+            yield message("IST0173", rule.ref, subset.name)

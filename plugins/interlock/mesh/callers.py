@@ -67,6 +67,16 @@ def callers(mesh: Mesh, workload: Workload, port: int) -> Callers:
     return Callers(workload.ref, port, open_to_all(mesh, workload, port), _answer(members), found)
 
 
+def _identities(mesh: Mesh) -> dict[str, list[str]]:
+    """Who has which identity; those without a sidecar have none."""
+    names: dict[str, list[str]] = {"": []}
+    for workload in mesh.workloads:
+        identified = injection(mesh, workload).sidecar is not Answer.NO and not workload.host_network
+        principal = workload.principal(mesh.settings.trust_domain) if identified else ""
+        names.setdefault(principal, []).append(workload.ref)
+    return names
+
+
 def open_to_all(mesh: Mesh, workload: Workload, port: int) -> Answer:
     """Whether everybody may send everything to a port, without an identity."""
     return _answer(_always(mesh, workload, port, "")[0])

@@ -81,7 +81,7 @@ def effective_mtls(mesh: Mesh, workload: Workload) -> EffectiveMtls:
 
 
 def _inbound(mesh: Mesh, workload: Workload) -> _Inbound:
-    known = mesh.caches["inbound"].get(id(workload))
+    known = mesh.memo["inbound"].get(id(workload))
     if isinstance(known, _Inbound) and known.workload is workload:
         return known
     effective, sidecar = effective_mtls(mesh, workload), mesh.sidecar_object(workload)
@@ -115,7 +115,7 @@ def _inbound(mesh: Mesh, workload: Workload) -> _Inbound:
         protocols=protocols,
         declared=declared,
     )
-    mesh.caches["inbound"][id(workload)] = found
+    mesh.memo["inbound"][id(workload)] = found
     return found
 
 

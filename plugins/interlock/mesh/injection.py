@@ -59,6 +59,15 @@ class Webhook:
 
 def injection(mesh: Mesh, workload: Workload) -> Injection:
     """Whether a workload has a sidecar, or will have one."""
+    known = mesh.memo["injection"].get(id(workload))
+    if isinstance(known, tuple) and known[0] is workload and isinstance(known[1], Injection):
+        return known[1]
+    found = _injection(mesh, workload)
+    mesh.memo["injection"][id(workload)] = (workload, found)
+    return found
+
+
+def _injection(mesh: Mesh, workload: Workload) -> Injection:
     proxy, ref = workload.proxy, workload.ref
     if proxy is Proxy.WAYPOINT:
         said = Reason("is a waypoint; what waypoints enforce is not judged here", ref)

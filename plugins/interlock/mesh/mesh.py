@@ -40,6 +40,7 @@ class Mesh:
         destination_rules: The DestinationRules.
         webhooks: MutatingWebhookConfigurations as they are.
         unread: Objects that are none, with what is wrong, by what could be told of their names.
+        memo: What was worked out for a workload before, by the workload's `id`.
     """
 
     settings: MeshSettings
@@ -53,7 +54,9 @@ class Mesh:
     destination_rules: tuple[DestinationRule, ...]
     webhooks: tuple[Mapping[str, object], ...]
     unread: tuple[tuple[str, Problem], ...] = ()
-    caches: dict[str, dict[object, object]] = field(default_factory=lambda: defaultdict(dict), compare=False)
+    memo: dict[str, dict[int, object]] = field(
+        default_factory=lambda: defaultdict(dict), compare=False, repr=False
+    )
 
     @classmethod
     def of(

@@ -82,15 +82,15 @@ MESSAGES: dict[str, tuple[str, Severity, str]] = {
     "IST0150": (
         "ExternalNameServiceTypeInvalidPortName",
         _WARNING,
-        "Port name for ExternalName service is invalid. Proxy may prevent tcp named ports and unmatched traffic "
-        "for ports serving TCP protocol from being forwarded correctly",
+        "Port name for ExternalName service is invalid. Proxy may prevent tcp named ports and unmatched "
+        "traffic for ports serving TCP protocol from being forwarded correctly",
     ),
     "IST0158": (
         "PodsIstioProxyImageMismatchInNamespace",
         _WARNING,
         "The Istio proxy images of the pods running in the namespace do not match the image defined in the "
-        "injection configuration (pod names: {}). This often happens after upgrading the Istio control-plane and "
-        "can be fixed by redeploying the pods.",
+        "injection configuration (pod names: {}). This often happens after upgrading the Istio control-plane "
+        "and can be fixed by redeploying the pods.",
     ),
     "IST0167": ("IneffectivePolicy", _WARNING, "The policy has no impact: {}."),
     "IST0173": (

@@ -68,7 +68,7 @@ def _of_rule(policy: AuthorizationPolicy, rule: Rule, index: int) -> Iterator[Pr
     if policy.action is Action.DENY and _only_http(rule):
         yield Problem(
             at,
-            "denies all traffic to TCP ports under its scope: it has HTTP attributes alone; say the port as well",
+            "denies all traffic to TCP ports under its scope: it has HTTP attributes alone; say the port",
             warning=True,
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interlock.mesh import matchers
 from interlock.mesh.authorization_policy import Action, AuthorizationPolicy, Rule, Values
@@ -54,7 +55,12 @@ def compiled(policy: AuthorizationPolicy, rule: Rule, tcp: bool, settings: MeshS
         tcp: Whether it is for a connection that isn't taken for HTTP.
         settings: The mesh's trust domains and path normalization.
     """
-    compiler = _Compiler(policy, tcp, settings, [])
+    return _compiled(policy.action, policy.namespace, rule, tcp, settings)
+
+
+@lru_cache(maxsize=65536)
+def _compiled(action: Action, namespace: str, rule: Rule, tcp: bool, settings: MeshSettings) -> Compiled:
+    compiler = _Compiler(action, namespace, tcp, settings, [])
     try:
         base = [(values, compiler.attribute(values.key)) for values in rule.conditions if _known(values)]
         principals, permissions = (
@@ -132,7 +138,8 @@ class _Attribute:
 
 @dataclass(slots=True)
 class _Compiler:
-    policy: AuthorizationPolicy
+    action: Action
+    namespace: str
     tcp: bool
     settings: MeshSettings
     dropped: list[str]
@@ -153,7 +160,7 @@ class _Compiler:
             "source.namespace": _Attribute(lambda v: Peer(matchers.namespace(v)), principal=True),
             "source.trustDomain": _Attribute(lambda v: Peer(matchers.trust_domain(v)), principal=True),
             "source.serviceAccount": _Attribute(
-                lambda v: Peer(matchers.service_account(self.policy.namespace, v)), principal=True
+                lambda v: Peer(matchers.service_account(self.namespace, v)), principal=True
             ),
             "source.principal": _Attribute(lambda v: Peer(matchers.principal(v)), principal=True),
             "request.auth.principal": _Attribute(
@@ -214,7 +221,7 @@ class _Compiler:
                     raise DroppedError(f"{key} needs HTTP")
                 found.append(attribute.one(value))
             except DroppedError as dropped:
-                if self.policy.action is Action.ALLOW:
+                if self.action is Action.ALLOW:
                     raise
                 self.dropped.append(f"{key}: {dropped}")
                 if attribute.whole:

@@ -62,9 +62,11 @@ class Values:
         return bool(self.values or self.not_values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """One rule: it matches if one source, one operation and each condition match.
+
+    Two rules are equal only if they are the same one, so that what a rule compiles to is found quickly.
 
     Attributes:
         sources: The fields of each `from`; without any, every source matches.

@@ -15,7 +15,7 @@ from typing import Protocol
 from interlock.mesh.path import template
 from interlock.mesh.request import Claim, Identity, Request
 from interlock.mesh.settings import PathNormalization
-from interlock.mesh.verdict import Answer, all_of, any_of
+from interlock.mesh.verdict import Answer
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -63,7 +63,14 @@ class All:
 
     def matches(self, request: Request) -> Answer:
         """As `Condition.matches`."""
-        return all_of([part.matches(request) for part in self.parts])
+        found = Answer.YES
+        for part in self.parts:
+            answer = part.matches(request)
+            if answer is Answer.NO:
+                return answer
+            if answer is Answer.INDETERMINATE:
+                found = answer
+        return found
 
     def unknowns(self, request: Request) -> Iterator[str]:
         """As `Condition.unknowns`."""
@@ -78,7 +85,14 @@ class Some:
 
     def matches(self, request: Request) -> Answer:
         """As `Condition.matches`."""
-        return any_of([part.matches(request) for part in self.parts])
+        found = Answer.NO
+        for part in self.parts:
+            answer = part.matches(request)
+            if answer is Answer.YES:
+                return answer
+            if answer is Answer.INDETERMINATE:
+                found = answer
+        return found
 
     def unknowns(self, request: Request) -> Iterator[str]:
         """As `Condition.unknowns`."""

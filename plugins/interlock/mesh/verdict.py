@@ -82,17 +82,3 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity} [{self.code}] ({self.ref}) {self.text}"
-
-
-def any_of(answers: list[Answer]) -> Answer:
-    """YES if one is; else INDETERMINATE if one is; else NO."""
-    if Answer.YES in answers:
-        return Answer.YES
-    return Answer.INDETERMINATE if Answer.INDETERMINATE in answers else Answer.NO
-
-
-def all_of(answers: list[Answer]) -> Answer:
-    """NO if one is; else INDETERMINATE if one is; else YES."""
-    if Answer.NO in answers:
-        return Answer.NO
-    return Answer.INDETERMINATE if Answer.INDETERMINATE in answers else Answer.YES

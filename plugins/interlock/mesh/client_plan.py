@@ -1,6 +1,7 @@
 """What a client's sidecar is told about a port of a service, for all of its endpoints or for each.
 
-Follows `buildUpstreamTLSSettings` and `buildUpstreamClusterTLSContext` of pilot/pkg/networking/core, and `BestEffortInferServiceMTLSMode` of pilot/pkg/model/push_context.go.
+Follows `buildUpstreamTLSSettings` and `buildUpstreamClusterTLSContext` of pilot/pkg/networking/core, and
+`BestEffortInferServiceMTLSMode` of pilot/pkg/model/push_context.go.
 """
 
 from __future__ import annotations

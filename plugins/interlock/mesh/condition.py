@@ -206,6 +206,8 @@ class Header(Leaf):
 
     def matches(self, request: Request) -> Answer:
         """As `Condition.matches`."""
+        if not self.name:
+            return Answer.INDETERMINATE  # Envoy refuses such a configuration, and keeps the one before it.
         known, value = request.header(self.name)
         if not known:
             return Answer.INDETERMINATE

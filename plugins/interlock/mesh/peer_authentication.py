@@ -84,6 +84,12 @@ class PeerAuthentication:
                 Problem("spec.portLevelMtls", "a policy without selector can't have modes for ports; ignored")
             )
         setting = _setting(spec.get("mtls"), "spec.mtls", problems)
+        if isinstance(path(spec, "selector"), Mapping) and not selector:
+            said = "workload selector specified without labels: the policy is its namespace's"
+            problems.append(Problem("spec.selector", said, warning=True))
+        for key, value in selector.items():
+            if "*" in key or "*" in value:
+                problems.append(Problem("spec.selector", f"wildcards are not supported: {key}={value}"))
         if any(problem.undecodable for problem in problems):
             setting, ports = "INVALID", dict.fromkeys(ports, "INVALID")
         return cls(

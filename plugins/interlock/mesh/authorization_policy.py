@@ -98,6 +98,7 @@ class AuthorizationPolicy:
         dry_run: Whether it is only tried (`istio.io/dry-run`).
         provider: Who decides for CUSTOM.
         has_rules: Whether `rules` is there at all.
+        annotated: Whether it has the annotation `istio.io/dry-run`, whatever it says.
         problems: What is wrong with it.
     """
 
@@ -110,6 +111,7 @@ class AuthorizationPolicy:
     dry_run: bool
     provider: str
     has_rules: bool
+    annotated: bool = False
     problems: tuple[Problem, ...] = ()
 
     @classmethod
@@ -143,6 +145,7 @@ class AuthorizationPolicy:
             dry_run=_parse_bool(labels(metadata.get("annotations")).get(DRY_RUN), problems),
             provider=text(path(spec, "provider", "name")),
             has_rules=spec.get("rules") is not None,
+            annotated=DRY_RUN in labels(metadata.get("annotations")),
             problems=(*problems, *selection.problems),
         )
 

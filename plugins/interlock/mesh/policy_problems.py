@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interlock.mesh import matchers
-from interlock.mesh.authorization_policy import Action, AuthorizationPolicy, Rule, Values
+from interlock.mesh.authorization_policy import DRY_RUN, Action, AuthorizationPolicy, Rule, Values
 from interlock.mesh.path import template_problem
 from interlock.mesh.reading import Problem
 from interlock.mesh.rules import known_attribute
@@ -27,6 +27,9 @@ def policy_problems(policy: AuthorizationPolicy) -> tuple[Problem, ...]:
 
 
 def _of_action(policy: AuthorizationPolicy) -> Iterator[Problem]:
+    if policy.annotated and policy.action not in (Action.ALLOW, Action.DENY):
+        said = f"the annotation {DRY_RUN} supports ALLOW and DENY alone, found {policy.action}"
+        yield Problem("metadata.annotations", said)
     if policy.action in (Action.CUSTOM, Action.DENY) and not policy.has_rules:
         yield Problem(
             "spec.rules",

@@ -123,13 +123,15 @@ def _automatic(
     target: int,
 ) -> tuple[Sends, tuple[Reason, ...]]:
     tls = endpoint_tls(rule.policy, subset, port) if rule is not None else None
-    if tls is not None and rule is not None:
-        sends = Sends.MTLS if tls.mode is TlsMode.ISTIO_MUTUAL else Sends.PLAINTEXT
-        text = f"endpoints still follow the TLS mode {tls.mode} of the wider scope: {sends} is sent"
-        return sends, (Reason(text, rule.ref),)
     label = tls_label(mesh, workload)
+    if tls is not None and rule is not None and tls.mode is not TlsMode.ISTIO_MUTUAL:
+        text = f"endpoints still follow the TLS mode {tls.mode} of the wider scope: plaintext is sent"
+        return Sends.PLAINTEXT, (Reason(text, rule.ref),)
     if label != "istio":
         return Sends.PLAINTEXT, (Reason(f"its label {TLS_MODE} is {label}: plaintext is sent", workload.ref),)
+    if tls is not None and rule is not None:
+        text = "endpoints still follow the TLS mode ISTIO_MUTUAL of the wider scope: mTLS is sent"
+        return Sends.MTLS, (Reason(text, rule.ref),)
     mode = effective_mtls(mesh, workload).of_port(target)
     if mode is None:
         return Sends.INDETERMINATE, (Reason("its mode can't be told", workload.ref),)

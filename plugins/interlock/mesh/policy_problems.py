@@ -13,6 +13,9 @@ from interlock.mesh.rules import known_attribute
 _CUSTOM_REFUSES = frozenset(
     {"namespaces", "serviceAccounts", "trustDomains", "principals", "requestPrincipals"}
 )
+_CUSTOM_REFUSES_KEYS = frozenset(
+    {"source.namespace", "source.serviceAccount", "source.trustDomain", "source.principal"}
+)
 _TCP_SOURCES = frozenset({"principals", "ipBlocks", "namespaces", "remoteIpBlocks", "serviceAccounts"})
 _ADDRESSES = frozenset({"ipBlocks", "remoteIpBlocks", "source.ip", "remote.ip", "destination.ip"})
 
@@ -68,6 +71,10 @@ def _of_rule(policy: AuthorizationPolicy, rule: Rule, index: int) -> Iterator[Pr
         yield from _of_values(values, at)
     for condition in rule.conditions:
         yield from _of_condition(condition, at)
+        if policy.action is Action.CUSTOM and (
+            condition.key in _CUSTOM_REFUSES_KEYS or condition.key.startswith("request.auth.")
+        ):
+            yield Problem(f"{at}.when", f"{condition.key} is not supported with CUSTOM action")
     if policy.action is Action.DENY and _only_http(rule):
         yield Problem(
             at,

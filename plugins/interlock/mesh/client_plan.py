@@ -13,7 +13,7 @@ from interlock.mesh.destination_rule import DestinationRule
 from interlock.mesh.injection import injection
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.service import Service
-from interlock.mesh.traffic_policy import ClientTls, Subset, TlsMode, cluster_tls
+from interlock.mesh.traffic_policy import ClientTls, Subset, TlsMode, cluster_direct, cluster_tls
 from interlock.mesh.verdict import Answer, Mode, Reason
 from interlock.mesh.workload import Proxy, Workload
 
@@ -95,10 +95,10 @@ def _told(
     none = Reason("sets no TLS for this port", ref) if ref else Reason("no DestinationRule holds")
     if not mesh.settings.auto_mtls:
         return Plan(Sends.PLAINTEXT, (none, Reason("auto-mTLS is off in the mesh, so plaintext is sent")))
-    reason = _not_automatic(mesh, service, rule, chosen, port)
+    reason = _not_automatic(mesh, service, rule, chosen)
     if reason is not None:
         return Plan(Sends.PLAINTEXT, (none, reason))
-    if _passthrough(service, rule, chosen, port):
+    if service.headless or cluster_direct(rule.policy if rule else None, chosen, port):
         said = Reason(
             "headless or PASSTHROUGH: all endpoints take mTLS by their labels, so mTLS is sent to each"
         )
@@ -127,10 +127,11 @@ def _explicit(tls: ClientTls, ref: str, with_selector: bool, client: Workload) -
 
 
 def _not_automatic(
-    mesh: Mesh, service: Service, rule: DestinationRule | None, subset: Subset | None, port: int
+    mesh: Mesh, service: Service, rule: DestinationRule | None, subset: Subset | None
 ) -> Reason | None:
     """Why auto-mTLS does not even try; None if it does."""
-    if _passthrough(service, rule, subset, port):
+    policy = subset.policy if subset is not None else rule.policy if rule is not None else None
+    if service.headless or (policy is not None and policy.passthrough):
         endpoints = mesh.endpoints(service)
         if not endpoints:
             return Reason("headless or PASSTHROUGH without endpoints: plaintext is sent", service.ref)
@@ -144,11 +145,6 @@ def _not_automatic(
     if mode is Mode.DISABLE:
         return Reason(f"the mode of the namespace {service.namespace} is DISABLE: plaintext is sent", ref)
     return None
-
-
-def _passthrough(service: Service, rule: DestinationRule | None, subset: Subset | None, port: int) -> bool:
-    policy = subset.policy if subset is not None else rule.policy if rule is not None else None
-    return service.headless or (policy is not None and policy.passthrough)
 
 
 def _namespace_mode(mesh: Mesh, namespace: str) -> tuple[Mode | None, str]:

@@ -48,11 +48,11 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class PortPolicy:
-    """The settings of one port; `tls` is None if it has none of its own."""
+    """The settings of one port; `tls` and `passthrough` are None if it has none of its own."""
 
     number: int
     tls: ClientTls | None
-    passthrough: bool
+    passthrough: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class TrafficPolicy:
 
     tls: ClientTls | None
     ports: tuple[PortPolicy, ...]
-    passthrough: bool
+    passthrough: bool | None
 
     @classmethod
     def of(cls, raw: object, field: str, problems: list[Problem]) -> TrafficPolicy | None:
@@ -86,6 +86,11 @@ class TrafficPolicy:
         """The TLS of a port, and whether it has settings of its own, which replace all wider ones."""
         found = self.port(number_)
         return (self.tls, False) if found is None else (found.tls, True)
+
+    def direct(self, number_: int) -> tuple[bool | None, bool]:
+        """As `of_cluster`, of PASSTHROUGH."""
+        found = self.port(number_)
+        return (self.passthrough, False) if found is None else (found.passthrough, True)
 
     def of_endpoints(self, number_: int) -> ClientTls | None:
         """The TLS of a port, else that of the policy."""
@@ -125,6 +130,18 @@ def cluster_tls(policy: TrafficPolicy | None, subset: Subset | None, port: int) 
     return found if found is not None or replaces else base
 
 
+def cluster_direct(policy: TrafficPolicy | None, subset: Subset | None, port: int) -> bool:
+    """Whether the cluster of a port and subset sends to the address that was called, and balances nothing.
+
+    A subset's cluster does so too if that of the whole service does.
+    """
+    if policy is not None and policy.direct(port)[0] is True:
+        return True
+    if subset is None or subset.policy is None:
+        return False
+    return subset.policy.passthrough is True or subset.policy.direct(port)[0] is True
+
+
 def endpoint_tls(policy: TrafficPolicy | None, subset: Subset | None, port: int) -> ClientTls | None:
     """What the endpoints of a port and subset are told."""
     if subset is not None and subset.policy is not None:
@@ -155,5 +172,6 @@ def _tls(raw: object, field: str, problems: list[Problem]) -> ClientTls | None:
     )
 
 
-def _passthrough(raw: Mapping[str, object]) -> bool:
-    return path(raw, "loadBalancer", "simple") in ("PASSTHROUGH", 3)
+def _passthrough(raw: Mapping[str, object]) -> bool | None:
+    given = raw.get("loadBalancer")
+    return given.get("simple") in ("PASSTHROUGH", 3) if isinstance(given, Mapping) else None

@@ -67,7 +67,15 @@ def normalized(path: str, normalization: PathNormalization) -> str:
         path = re.sub("%5c", "\\\\", re.sub("%2f", "/", path, flags=re.IGNORECASE), flags=re.IGNORECASE)
     path = _ESCAPED.sub(_decoded, path.replace("\\", "/"))
     path = _without_dots(path)
-    return re.sub("/{2,}", "/", path) if normalization is not PathNormalization.BASE else path
+    return path if normalization is PathNormalization.BASE else _merged(path)
+
+
+def _merged(path: str) -> str:
+    """Repeated slashes joined, but for a path of slashes alone: that becomes `//`."""
+    if "//" not in path:
+        return path
+    kept = "/".join(filter(None, path.split("/")))
+    return f"/{kept}{'/' if path.endswith('/') else ''}"
 
 
 def _decoded(match: re.Match[str]) -> str:

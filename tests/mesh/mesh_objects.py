@@ -28,7 +28,7 @@ def metadata(namespace: str, name: str, day: int = 1, **more: object) -> Raw:
 
 
 def pod(name: str = "api-0", namespace: str = "shop", *, sidecar: bool = True, **spec: Any) -> Raw:
-    """A pod with the label app=api, the injector's label, and a port 8080; `labels`, `notes` for its metadata."""
+    """A pod with app=api, the injector's label and a port 8080; `labels`, `notes` for its metadata."""
     labels = {"app": "api", **({"security.istio.io/tlsMode": "istio"} if sidecar else {})}
     found = {"labels": labels | spec.pop("labels", {}), "annotations": spec.pop("notes", {})}
     containers = [APP, SIDECAR] if sidecar else [APP]

@@ -249,6 +249,40 @@ CASES: list[tuple[str, list[Raw], list[Raw], dict[str, Any]]] = [
         {},
     ),
     ("IST0174", [rule("nobody")], [service(), rule("api")], {}),
+    (
+        "IST0167",
+        [labelled(**{"istio.io/dataplane-mode": "ambient"}), sidecar()],
+        [labelled(**ENABLED, **{"istio.io/dataplane-mode": "ambient"}), sidecar()],
+        {},
+    ),
+    (
+        "IST0167",
+        [
+            quiet(sidecar=False, notes={"ambient.istio.io/redirection": "enabled"}),
+            sidecar(workloadSelector={"labels": {"app": "api"}}),
+        ],
+        [quiet(), sidecar(workloadSelector={"labels": {"app": "api"}})],
+        {},
+    ),
+    ("IST0106", [sidecar()], [sidecar(egress=[{"hosts": ["*/*"]}])], {}),
+    (
+        "IST0118",
+        [service(ports=[{"port": 80}])],
+        [service(namespace="kube-system", ports=[{"port": 80}])],
+        {},
+    ),
+    *(
+        ("IST0125", [quiet(notes={name: bad})], [quiet(notes={name: good})], {})
+        for name, bad, good in (
+            ("sidecar.istio.io/interceptionMode", "OFF", "TPROXY"),
+            ("status.sidecar.istio.io/port", "x", "15020"),
+            ("readiness.status.sidecar.istio.io/periodSeconds", "-1", "5"),
+            ("traffic.sidecar.istio.io/includeOutboundIPRanges", "10.0.0.1", "*"),
+            ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "*", "10.0.0.0/8,::/0"),
+            ("traffic.sidecar.istio.io/includeInboundPorts", "70000", "*"),
+            ("prometheus.istio.io/merge-metrics", "no", "false"),
+        )
+    ),
     ("ILM001", [peer("PERMISSIVE", app="api", name="x")], [peer("STRICT", app="api", name="x")], {}),
     ("ILM002", [quiet(hostNetwork=True)], [quiet()], {}),
     ("ILM003", [quiet(labels={"gateway.istio.io/managed": "istio.io-mesh-controller"})], [quiet()], {}),
@@ -278,7 +312,7 @@ CASES: list[tuple[str, list[Raw], list[Raw], dict[str, Any]]] = [
 
 
 def codes(objects: list[Raw], settings: dict[str, Any]) -> list[Finding]:
-    """The findings about the objects, in a mesh with a quiet pod unless they have one and one that is STRICT."""
+    """The findings about the objects, in a STRICT mesh with a quiet pod unless they have one."""
     base = [] if any(raw["kind"] == "Pod" for raw in objects) else [quiet()]
     base += [] if any(raw["kind"] == "Namespace" for raw in objects) else [space()]
     base.append(STRICT)

@@ -121,9 +121,7 @@ def test_the_order_of_objects_does_not_matter(policies: list[Raw], request: Requ
 def test_a_further_deny_never_allows_more(policies: list[Raw], request: Request) -> None:
     without = mesh_of(pod(), *policies)
     further = mesh_of(pod(), *policies, policy("DENY", {"to": [{"operation": {"ports": ["9"]}}]}, name="z"))
-    if authorize(without, only(without), request).outcome is Outcome.DENY:
-        assert authorize(further, only(further), request).outcome is Outcome.DENY
-    elif request.port == 9:
+    if request.port == 9 or authorize(without, only(without), request).outcome is Outcome.DENY:
         assert authorize(further, only(further), request).outcome is Outcome.DENY
 
 

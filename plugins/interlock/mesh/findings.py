@@ -45,6 +45,9 @@ def _wrong_objects(mesh: Mesh) -> Iterator[Finding]:
     for authentications in mesh.request_authentications.values():
         for authentication in authentications:
             yield from _problems(authentication.ref, authentication.selection.problems)
+    for sidecars in mesh.sidecars.values():
+        for sidecar in sidecars:
+            yield from _problems(sidecar.ref, sidecar.problems)
     for rule in mesh.destination_rules:
         yield from _problems(rule.ref, rule.problems)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from interlock.mesh.capture import Capture
-from interlock.mesh.injection import DATAPLANE_MODE, INJECT, NAMESPACE_INJECTION, REVISION, predicted
+from interlock.mesh.injection import DATAPLANE_MODE, INJECT, NAMESPACE_INJECTION, REVISION, is_matched
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.messages import message
-from interlock.mesh.verdict import Answer, Finding
+from interlock.mesh.pod_annotations import annotation_problems
+from interlock.mesh.verdict import Finding
 from interlock.mesh.workload import Workload
 
 _PROXY_IMAGE = "sidecar.istio.io/proxyImage"
@@ -51,16 +51,17 @@ def _workload(mesh: Mesh, workload: Workload) -> Iterator[Finding]:
     if container is not None and container.image == "auto":
         if workload.live:
             yield message("IST0147", ref, workload.kind, workload.name)
-        elif predicted(mesh, workload).sidecar is Answer.NO:
+        elif not is_matched(mesh, workload):
             yield message("IST0146", ref, workload.kind, workload.name)
     enabled = mesh.namespaces.get(workload.namespace, {}).get(NAMESPACE_INJECTION) == "enabled"
     chosen = workload.labels.get(INJECT, workload.annotations.get(INJECT, ""))
     wanted = enabled and chosen.lower() != "false" and not workload.host_network
     if workload.live and wanted and workload.namespace != mesh.settings.root_namespace and container is None:
         yield message("IST0103", ref, f"{workload.namespace}/{workload.name}")
-    for problem in Capture.of(workload, mesh.settings).problems:
+    for problem in annotation_problems(workload.annotations):
         yield message("IST0125", ref, problem.field, problem.text)
-    if workload.kind in ("Pod", "Deployment") and _UID in workload.application_users:
+    ours = "istio" in workload.labels or workload.labels.get("release") == "istio"
+    if workload.kind in ("Pod", "Deployment") and _UID in workload.application_users and not ours:
         yield message("IST0144", ref)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interlock.mesh.authorization_policy import AuthorizationPolicy
+from interlock.mesh.injection import REDIRECTION, is_ambient
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.messages import message
 from interlock.mesh.reading import selects
@@ -59,7 +60,12 @@ def _peer_authentications(mesh: Mesh) -> Iterator[Finding]:
 def _sidecars(mesh: Mesh) -> Iterator[Finding]:
     for namespace, group in sorted(mesh.sidecars.items()):
         defaults = [sidecar for sidecar in group if not sidecar.selector]
-        if len(defaults) > 1:
+        if is_ambient(mesh.namespaces.get(namespace, {})):
+            for sidecar in defaults:
+                yield message(
+                    "IST0167", sidecar.ref, "namespace is in ambient mode, the policy has no impact"
+                )
+        elif len(defaults) > 1:
             names = sorted(sidecar.name for sidecar in defaults)
             for sidecar in defaults:
                 yield message("IST0111", sidecar.ref, names, namespace)
@@ -69,7 +75,11 @@ def _sidecars(mesh: Mesh) -> Iterator[Finding]:
                 yield message("IST0101", sidecar.ref, "selector", _shown(sidecar.selector))
         for pod in pods:
             found = [s for s in group if s.selector and selects(s.selector, pod.labels)]
-            if len(found) > 1:
+            if pod.annotations.get(REDIRECTION) == "enabled":
+                said = "selected workload is in ambient mode, the policy has no impact"
+                for sidecar in found:
+                    yield message("IST0167", sidecar.ref, said)
+            elif len(found) > 1:
                 names = sorted(sidecar.name for sidecar in found)
                 for sidecar in found:
                     yield message("IST0110", sidecar.ref, names, namespace, pod.name)

@@ -125,6 +125,18 @@ def predicted(mesh: Mesh, workload: Workload) -> Injection:
     return Injection(Answer.NO, Proxy.NONE, (said,))
 
 
+def is_matched(mesh: Mesh, workload: Workload) -> bool:
+    """Whether a webhook is for it; a namespace that was not given counts as one without labels."""
+    found = {_NAMESPACE_NAME: workload.namespace, **mesh.namespaces.get(workload.namespace, {})}
+    return any(hook.matches(found, workload.labels) for hook in _webhooks(mesh))
+
+
+def is_ambient(namespace_labels: Mapping[str, str]) -> bool:
+    """Whether a namespace's labels put its pods into ambient mode rather than give them sidecars."""
+    sidecars = namespace_labels.get(NAMESPACE_INJECTION) == "enabled" or bool(namespace_labels.get(REVISION))
+    return not sidecars and namespace_labels.get(DATAPLANE_MODE) == "ambient"
+
+
 def required_by_injector(workload: Workload, settings: MeshSettings) -> tuple[bool, str]:
     """Whether the injector, once it is called, injects; and why."""
     if workload.host_network:

@@ -56,6 +56,7 @@ class Service:
         headless: Whether it has no address of its own.
         external_name: Whether it is an alias for a name outside.
         export_to: The namespaces that see it; empty is all.
+        labels: Its labels.
     """
 
     namespace: str
@@ -67,6 +68,7 @@ class Service:
     headless: bool
     external_name: bool
     export_to: tuple[str, ...]
+    labels: Mapping[str, str]
 
     @classmethod
     def of(cls, raw: Mapping[str, object], cluster_domain: str) -> Service:
@@ -84,6 +86,7 @@ class Service:
             headless=spec.get("clusterIP") == "None" or "None" in texts(spec.get("clusterIPs")),
             external_name=spec.get("type") == "ExternalName",
             export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
+            labels=labels(metadata.get("labels")),
         )
 
     @property

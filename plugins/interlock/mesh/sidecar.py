@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.mesh.host import subset_of
-from interlock.mesh.reading import items, labels, mapping, number, path, selects, text, texts, timestamp
+from interlock.mesh.reading import (
+    Problem,
+    items,
+    labels,
+    mapping,
+    number,
+    path,
+    selects,
+    text,
+    texts,
+    timestamp,
+)
 from interlock.mesh.service import Protocol, protocol_of
 from interlock.mesh.workload import Workload
 
@@ -37,6 +48,7 @@ class Sidecar:
         ingress: The ports it declares; with any, Services' ports are not.
         egress: The hosts that may be called, `namespace/host`; None if it doesn't say.
         registry_only: Whether hosts that aren't known may be called; None if it doesn't say.
+        problems: What is wrong with it.
     """
 
     namespace: str
@@ -46,6 +58,7 @@ class Sidecar:
     ingress: tuple[Ingress, ...]
     egress: tuple[str, ...] | None
     registry_only: bool | None
+    problems: tuple[Problem, ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, object]) -> Sidecar:
@@ -54,6 +67,10 @@ class Sidecar:
         given = spec.get("workloadSelector")
         egress = items(spec.get("egress"))
         mode = path(spec, "outboundTrafficPolicy", "mode")
+        says = spec.get("outboundTrafficPolicy") is not None or spec.get("inboundConnectionPool") is not None
+        problems: tuple[Problem, ...] = ()
+        if not egress and not items(spec.get("ingress")) and not says:
+            problems = (Problem("spec", "sidecar: empty configuration provided"),)
         return cls(
             namespace=text(metadata.get("namespace")) or "default",
             name=text(metadata.get("name")),
@@ -66,6 +83,7 @@ class Sidecar:
             ),
             egress=tuple(host for entry in egress for host in texts(mapping(entry).get("hosts"))) or None,
             registry_only=None if mode is None else mode == "REGISTRY_ONLY",
+            problems=problems,
         )
 
     @property

@@ -147,6 +147,7 @@ MATCHES: list[tuple[Raw, list[dict[str, Any]], list[dict[str, Any]]]] = [
     (source(notPrincipals=["*"]), [{"principal": ""}], [{}]),
     (source(notPrincipals=[CALLER]), [{"principal": ""}, {"principal": "cluster.local/ns/x/sa/y"}], [{}]),
     (source(namespaces=["sh*"]), [{}], [{"principal": ""}, {"principal": "cluster.local/ns/ash/sa/web"}]),
+    (source(namespaces=["sa"]), [{"principal": "cluster.local/ns/sa/sa/web"}], [{}]),
     (source(notNamespaces=["shop"]), [{"principal": ""}], [{}]),
     (source(serviceAccounts=["web"]), [{}], [{"principal": "cluster.local/ns/x/sa/web"}]),
     (source(serviceAccounts=["x/web"]), [{"principal": "cluster.local/ns/x/sa/web"}], [{}]),

@@ -171,6 +171,46 @@ CASES: list[Case] = [
         YES,
     ),
     (
+        "rules of another reach stay apart, and the youngest counts",
+        [
+            rule("api", tls("DISABLE"), name="a", exportTo=["web"]),
+            rule("api", tls("ISTIO_MUTUAL"), name="b", day=2, exportTo=["*"]),
+        ],
+        MTLS,
+        YES,
+    ),
+    (
+        "rules for other clients stay apart",
+        [
+            rule(
+                HOST,
+                tls("ISTIO_MUTUAL"),
+                namespace="web",
+                name="a",
+                workloadSelector={"matchLabels": {"app": "x"}},
+            ),
+            rule(
+                HOST,
+                tls("DISABLE"),
+                namespace="web",
+                name="b",
+                day=2,
+                workloadSelector={"matchLabels": {"app": "web"}},
+            ),
+        ],
+        PLAIN,
+        YES,
+    ),
+    (
+        "a workloadSelector keeps a rule in its namespace",
+        [
+            rule("api", tls("ISTIO_MUTUAL"), workloadSelector={"matchLabels": {"app": "web"}}),
+            rule("*", tls("DISABLE"), namespace="istio-system"),
+        ],
+        PLAIN,
+        YES,
+    ),
+    (
         "egress that leaves the service out",
         [sidecar(namespace="web", egress=[{"hosts": ["./*"]}]), peer("STRICT")],
         PLAIN,
@@ -202,6 +242,19 @@ def test_what_a_client_sends_and_whether_it_works(objects: list[Raw], sends: Sen
 
 V1 = {"labels": {"version": "v1"}}
 SUBSETS: list[Case] = [
+    (
+        "a port of the subset without TLS forgets the rule's",
+        [
+            rule(
+                "api",
+                tls("ISTIO_MUTUAL"),
+                subsets=[{"name": "v1", **V1, "trafficPolicy": port(80, connectionPool={})}],
+            ),
+            peer("DISABLE"),
+        ],
+        PLAIN,
+        YES,
+    ),
     (
         "its own TLS",
         [rule("api", tls("DISABLE"), subsets=[{"name": "v1", **V1, "trafficPolicy": tls("ISTIO_MUTUAL")}])],

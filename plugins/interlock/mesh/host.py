@@ -6,18 +6,9 @@ import ipaddress
 from collections.abc import Iterable
 
 
-def is_wildcard(host: str) -> bool:
-    """Whether the name begins with `*`."""
-    return host.startswith("*")
-
-
 def subset_of(host: str, pattern: str) -> bool:
-    """Whether a pattern covers a name, which may have a wildcard itself."""
-    if not is_wildcard(pattern):
-        return host == pattern
-    if is_wildcard(host):
-        return len(host) >= len(pattern) and host[1:].endswith(pattern[1:])
-    return host.endswith(pattern[1:])
+    """Whether a pattern, a name or one that begins with `*`, covers a name."""
+    return host.endswith(pattern[1:]) if pattern.startswith("*") else host == pattern
 
 
 def resolved(host: str, namespace: str, cluster_domain: str) -> str:
@@ -36,6 +27,5 @@ def most_specific(host: str, patterns: Iterable[str]) -> str | None:
     known = set(patterns)
     if host in known:
         return host
-    rest = host[1:] if is_wildcard(host) else host
-    covering = [pattern for pattern in known if is_wildcard(pattern) and rest.endswith(pattern[1:])]
+    covering = [pattern for pattern in known if pattern.startswith("*") and subset_of(host, pattern)]
     return max(covering, key=lambda pattern: (len(pattern), pattern), default=None)

@@ -126,13 +126,11 @@ class _Attribute:
     Attributes:
         one: The condition of one value.
         principal: Whether it is about the source.
-        whole: Whether its values are dropped together (Istio's extended generators).
         http: Whether it needs HTTP.
     """
 
     one: Callable[[str], Condition]
     principal: bool
-    whole: bool = False
     http: bool = False
 
 
@@ -163,9 +161,7 @@ class _Compiler:
                 lambda v: Peer(matchers.service_account(self.namespace, v)), principal=True
             ),
             "source.principal": _Attribute(lambda v: Peer(matchers.principal(v)), principal=True),
-            "request.auth.principal": _Attribute(
-                matchers.request_principal, principal=True, whole=True, http=True
-            ),
+            "request.auth.principal": _Attribute(matchers.request_principal, principal=True, http=True),
             "request.auth.audiences": self._claim(("aud",)),
             "request.auth.presenter": self._claim(("azp",)),
             "hosts": _Attribute(lambda v: matchers.header(":authority", v, True), principal=False, http=True),
@@ -183,7 +179,7 @@ class _Compiler:
                 principal=True,
                 http=True,
             )
-        return _Attribute(lambda v: matchers.metadata(key, v), principal=False, whole=True)
+        return _Attribute(lambda v: matchers.metadata(key, v), principal=False)
 
     def _claim(self, path: tuple[str, ...] | None) -> _Attribute:
         def one(value: str) -> Condition:
@@ -191,7 +187,7 @@ class _Compiler:
                 raise DroppedError("the name of a claim must be in brackets")
             return TokenClaim(path, (matchers.text(value),))
 
-        return _Attribute(one, principal=True, whole=True, http=True)
+        return _Attribute(one, principal=True, http=True)
 
     def _path(self, value: str) -> Condition:
         found: Text | str = value if is_template(value) else matchers.text(value)
@@ -224,6 +220,4 @@ class _Compiler:
                 if self.action is Action.ALLOW:
                     raise
                 self.dropped.append(f"{key}: {dropped}")
-                if attribute.whole:
-                    return ()
         return tuple(found)

@@ -82,7 +82,7 @@ FORGOTTEN = {
     "claims": None,
     "sni": None,
 }
-SOME = settings(max_examples=150, deadline=None)
+SOME = settings(max_examples=60, deadline=None)
 
 
 @SOME

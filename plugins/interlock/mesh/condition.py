@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from interlock.mesh.path import template
 from interlock.mesh.request import Claim, Identity, Request
@@ -56,47 +57,40 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class _Several:
+    """Several conditions, of which the first one that answers `decides` does so; else it is the opposite."""
+
+    parts: tuple[Condition, ...]
+    decides: ClassVar[Answer]
+
+    def matches(self, request: Request) -> Answer:
+        """As `Condition.matches`."""
+        found = ~self.decides
+        for part in self.parts:
+            answer = part.matches(request)
+            if answer is self.decides:
+                return answer
+            if answer is Answer.INDETERMINATE:
+                found = answer
+        return found
+
+    def unknowns(self, request: Request) -> Iterator[str]:
+        """As `Condition.unknowns`."""
+        return (name for part in self.parts for name in part.unknowns(request))
+
+
+class All(_Several):
     """Each of several conditions; with none it is fulfilled."""
 
-    parts: tuple[Condition, ...]
-
-    def matches(self, request: Request) -> Answer:
-        """As `Condition.matches`."""
-        found = Answer.YES
-        for part in self.parts:
-            answer = part.matches(request)
-            if answer is Answer.NO:
-                return answer
-            if answer is Answer.INDETERMINATE:
-                found = answer
-        return found
-
-    def unknowns(self, request: Request) -> Iterator[str]:
-        """As `Condition.unknowns`."""
-        return (name for part in self.parts for name in part.unknowns(request))
+    __slots__ = ()
+    decides = Answer.NO
 
 
-@dataclass(frozen=True, slots=True)
-class Some:
+class Some(_Several):
     """One of several conditions at least."""
 
-    parts: tuple[Condition, ...]
-
-    def matches(self, request: Request) -> Answer:
-        """As `Condition.matches`."""
-        found = Answer.NO
-        for part in self.parts:
-            answer = part.matches(request)
-            if answer is Answer.YES:
-                return answer
-            if answer is Answer.INDETERMINATE:
-                found = answer
-        return found
-
-    def unknowns(self, request: Request) -> Iterator[str]:
-        """As `Condition.unknowns`."""
-        return (name for part in self.parts for name in part.unknowns(request))
+    __slots__ = ()
+    decides = Answer.YES
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +108,15 @@ class Not:
         return self.part.unknowns(request)
 
 
-class Leaf:
+class Leaf(ABC):
     """A condition about one thing of the request, `subject`."""
 
     __slots__ = ()
     subject: str
 
+    @abstractmethod
     def matches(self, request: Request) -> Answer:
         """As `Condition.matches`."""
-        raise NotImplementedError
 
     def unknowns(self, request: Request) -> Iterator[str]:
         """As `Condition.unknowns`."""

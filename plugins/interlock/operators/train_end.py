@@ -78,30 +78,27 @@ class CloseOperator(TrainOperator):
             if plan is None or (dry and head is None):
                 return None
             journals = await store.services(run.hash, [change.service for change in plan.changes])
-            if head is None and run.has_locked(ti):
-                # Its journal says nothing any more, so what is live has to.
-                verdict = outcome.verdict(
-                    await judged(client, plan.changes, journals),
-                    [*failures, "the journal of this run is gone: it was deleted, or the run ended long ago"],
-                )
-            elif head is None or head.closed:
+            lost = head is None and run.has_locked(ti)
+            failures = failures + _stopped(head)
+            if lost:
+                failures.append("the journal of this run is gone: it was deleted, or the run ended long ago")
+            elif head is None and any(change.moves for change in plan.changes):
+                failures.append("this run has no journal: it locked nothing")
+            if lost or (head is not None and not head.closed):
+                services = await judged(client, plan.changes, journals)
+            else:
                 # What is live is not this run's: it moved nothing, or others may have come after it.
-                if head is None and any(change.moves for change in plan.changes):
-                    failures = [*failures, "this run has no journal: it locked nothing"]
                 self.log.info("it is judged by its journal, and nothing is written")
                 services = [
                     resume.recorded(change, journals[change.service].journal) for change in plan.changes
                 ]
-                verdict = outcome.verdict(services, failures + _stopped(head))
-            else:
-                services = await judged(client, plan.changes, journals)
-                verdict = outcome.verdict(services, failures + _stopped(head))
-                going_back = bool(failures or head.stop) or states.get("rollback.decide") != "success"
+            verdict = outcome.verdict(services, failures)
+            now = datetime.now(UTC)
+            if head is not None and not head.closed:
+                going_back = bool(failures) or states.get("rollback.decide") != "success"
                 moved = outcome.still_moved(written.journal for written in journals.values())
                 if going_back and moved:
                     raise AirflowFailException(_not_back(moved, verdict))
-            now = datetime.now(UTC)
-            if head is not None and not head.closed:
                 try:
                     released = await end(client, where.journal_namespace, head, journals, verdict, now)
                 except Reopened as reopened:

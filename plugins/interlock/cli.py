@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from interlock.clients.abandoned import run_of
 from interlock.clients.journal import JournalStore
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes import Conflict, KubernetesClient, KubernetesError
@@ -146,8 +147,8 @@ async def unlock(
         if first is not None and holder != first:
             raise Refusal(f"{name} went from {first} to {holder} just now: look again")
         first = holder
-        dag_id, _, run_id = holder.partition("/")
-        head, stopped = await store.head(run_hash(dag_id, run_id)), ""
+        run = run_of(holder)
+        head, stopped = await store.head(run_hash(*run)) if run else None, ""
         if head is not None and not head.closed:
             if not force:
                 raise Refusal(

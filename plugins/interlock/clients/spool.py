@@ -26,10 +26,11 @@ from interlock.clients.spool_folder import NOBODY, SpoolFolder
 from interlock.clients.spool_journal import Entry, Journal, Opened, Seen
 from interlock.clients.spool_leader import Leader, Taken, decoded
 from interlock.evidence.waiting import Waiting, encode
+from interlock.settings import SPOOL_MIB
 
 __all__ = ["Entry", "Leader", "Opened", "Seen", "Spool", "SpoolError", "SpoolFull", "SpoolTampered", "Taken"]
 
-LIMIT_BYTES: Final = 256 * 1024 * 1024
+LIMIT_BYTES: Final = int(SPOOL_MIB) * 1024 * 1024
 WARN_RATIO: Final = 0.5
 _ROOM_SECONDS: Final = 1.0
 """For how long a look at what waits is good enough."""

@@ -15,17 +15,29 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, TypeVar
 
 import hvac
 import requests
 from hvac import exceptions as hvac_errors
 
-from interlock.connections import Connection, ConnectionMissing
+from interlock.clients.vault_settings import VaultSettings
 
-TIMEOUT_SECONDS: Final = 3.0
+__all__ = [
+    "Health",
+    "PublicKey",
+    "SecretFacts",
+    "SecretMissing",
+    "SecretVersion",
+    "Signature",
+    "VaultClient",
+    "VaultError",
+    "VaultRefused",
+    "VaultSettings",
+    "VaultUnavailable",
+]
 
 T = TypeVar("T")
 
@@ -47,75 +59,13 @@ class SecretMissing(VaultError):
 
 
 @dataclass(frozen=True)
-class VaultSettings:
-    """Where Vault is and who asks.
-
-    Attributes:
-        address: its URL.
-        role_id: the AppRole's id; used with `secret_id` when there is no `token`.
-        secret_id: the AppRole's secret.
-        token: a token to use as it is.
-        namespace: Vault namespace, or None.
-        mount: mount point of the KV engine.
-        kv_version: 1 or 2.
-        transit_mount: mount point of the transit engine.
-        approle_mount: mount point of the AppRole method.
-        timeout: seconds for connecting, and again for each read.
-    """
-
-    address: str
-    role_id: str | None = None
-    secret_id: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
-    namespace: str | None = None
-    mount: str = "secret"
-    kv_version: int = 2
-    transit_mount: str = "transit"
-    approle_mount: str = "approle"
-    timeout: float = TIMEOUT_SECONDS
-
-    @classmethod
-    def of_connection(cls, found: Connection) -> Self:
-        """The settings that a `vault` connection describes, with the provider's fields.
-
-        Used: host (also a whole URL) and port; schema, the KV mount; login and password, the AppRole's
-        role_id and secret_id, or the password alone, a token; and of the extra `auth_type` (`approle` or
-        `token`), `auth_mount_point`, `role_id`, `namespace`, `kv_engine_version`, `use_tls` and
-        `transit_mount_point`.
-
-        Raises:
-            ConnectionMissing: a field can't be used: the authentication, the KV version, or no host.
-        """
-        extra = found.extra
-        method = extra.get("auth_type") or ("approle" if found.login else "token")
-        if method not in ("approle", "token"):
-            raise ConnectionMissing(
-                f"connection {found.name}: auth_type {method!r}; Interlock uses 'approle' or 'token'"
-            )
-        version = str(extra.get("kv_engine_version") or 2)
-        if version not in ("1", "2"):
-            raise ConnectionMissing(f"connection {found.name}: kv_engine_version {version!r}; it is 1 or 2")
-        approle = method == "approle"
-        return cls(
-            address=found.address(port=8200),
-            role_id=(found.login or extra.get("role_id") or None) if approle else None,
-            secret_id=found.password or None if approle else None,
-            token=None if approle else found.password or None,
-            namespace=extra.get("namespace") or None,
-            mount=found.schema or "secret",
-            kv_version=int(version),
-            transit_mount=extra.get("transit_mount_point") or "transit",
-            approle_mount=(extra.get("auth_mount_point") or "approle") if approle else "approle",
-        )
-
-
-@dataclass(frozen=True)
 class Health:
-    """What Vault says of itself."""
+    """What Vault says of itself; a standby passes requests on to the node that is active."""
 
     initialized: bool
     sealed: bool
     version: str
+    standby: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,7 +183,7 @@ class VaultClient:
         return frozenset(answer[path])
 
     def health(self) -> Health:
-        """Return whether Vault is initialised and sealed. Needs no credentials.
+        """Return whether Vault is initialised, sealed, a standby. Needs no credentials.
 
         Raises:
             VaultUnavailable: it can't be reached.
@@ -243,7 +193,12 @@ class VaultClient:
             told: Mapping[str, Any] = answer if isinstance(answer, dict) else answer.json()
         except (requests.RequestException, hvac_errors.VaultError, ValueError) as error:
             raise VaultUnavailable(f"{self._settings.address}: no health status: {error}") from error
-        return Health(bool(told["initialized"]), bool(told["sealed"]), str(told.get("version", "")))
+        return Health(
+            bool(told["initialized"]),
+            bool(told["sealed"]),
+            str(told.get("version", "")),
+            bool(told.get("standby", False)),
+        )
 
     def secret(self, path: str) -> SecretFacts:
         """Describe the secret at `path` under the mount point, without its values.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from interlock.connections import Connection, ConnectionMissing
 from interlock.doctor.line import CONNECTIONS, PATIENCE_SECONDS, Line, attempt
+from interlock.environment.vault_policy import ALL, rules
 from interlock.settings import Settings
 from interlock.trains.model import Environment
 
 if TYPE_CHECKING:
-    from interlock.clients.vault import VaultClient, VaultSettings
+    from interlock.clients.vault import VaultClient
 
 POLICY: Final = "include/deploy/vault/interlock.hcl"
 LOG_POLICY: Final = "include/deploy/vault/interlock-log.hcl"
-_RULE: Final = re.compile(r'^path "([^"]+)" \{\s*capabilities = \[([^\]]*)\]', re.MULTILINE)
 
 
 def examine_vault(
@@ -41,10 +40,12 @@ def examine_vault(
         yield attempt(
             "Vault login and transit signature", POLICY, lambda: _sign(client, key), refused=refused
         )
-        needs = rules((deploy / "interlock.hcl").read_text(), settings)
+        needs = rules((deploy / "interlock.hcl").read_text(), settings.mounts)
         yield attempt("Vault rights", POLICY, lambda: _rights(client, needs), refused=refused)
         signs = [
-            path for path in rules((deploy / "interlock-log.hcl").read_text(), settings) if "/sign/" in path
+            path
+            for path in rules((deploy / "interlock-log.hcl").read_text(), settings.mounts)
+            if "/sign/" in path
         ]
         yield attempt(
             "Vault rights of the log",
@@ -91,20 +92,6 @@ def examine_log_vault(settings: Settings, read: Callable[[str], Connection]) -> 
         )
     finally:
         client.close()
-
-
-def rules(policy: str, settings: VaultSettings) -> dict[str, frozenset[str]]:
-    """What a policy file gives: the capabilities at each path, with the mounts of the connection.
-
-    A `*` at a path's end stands for anything, so a name is put there.
-    """
-    mounts = {"transit": settings.transit_mount, "secret": settings.mount}
-    found = {}
-    for path, capabilities in _RULE.findall(policy):
-        mount, _, rest = path.partition("/")
-        where = f"{mounts.get(mount, mount)}/{rest.replace('*', 'doctor')}"
-        found[where] = frozenset(re.findall(r'"([^"]+)"', capabilities))
-    return found
 
 
 def _health(client: VaultClient) -> str:
@@ -163,4 +150,4 @@ def _signs_none(client: VaultClient, signs: list[str], *, refusal: str, said: st
 
 def _capabilities(client: VaultClient, path: str) -> frozenset[str]:
     found = client.capabilities(path)
-    return found | {"create", "read", "update", "delete", "list"} if "root" in found else found
+    return found | ALL if "root" in found else found

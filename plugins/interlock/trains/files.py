@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -32,14 +32,17 @@ _KINDS = {
 }
 
 
-def _expected(what: str) -> PydanticCustomError:
+def expected(what: str) -> PydanticCustomError:
+    """The error of a value that is something else than `what`."""
     return PydanticCustomError("expected", "{what}", {"what": what})
 
 
-def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
+def text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
+    """Takes text that matches a pattern; of anything else it says that `what` was expected."""
+
     def check(value: object) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise _expected(what)
+            raise expected(what)
         return value
 
     return check
@@ -48,26 +51,26 @@ def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
 def _duration(value: object) -> timedelta:
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise _expected("a duration such as 90s, 5m, 1h or 1h30m")
+        raise expected("a duration such as 90s, 5m, 1h or 1h30m")
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _positive(value: object) -> timedelta:
     if not (found := _duration(value)):
-        raise _expected("a duration longer than 0s")
+        raise expected("a duration longer than 0s")
     return found
 
 
 def _repository(value: object) -> str:
     if not isinstance(value, str):
-        raise _expected("an image such as registry.internal/service-a, in lower case")
+        raise expected("an image such as registry.internal/service-a, in lower case")
     try:
         image = Image.parse(value)
     except ImageError as error:
-        raise _expected(str(error).removeprefix("expected ")) from None
+        raise expected(str(error).removeprefix("expected ")) from None
     if image.tag or image.digest:
-        raise _expected(f"{image.repository} without tag or digest, which each run brings itself")
+        raise expected(f"{image.repository} without tag or digest, which each run brings itself")
     return value
 
 
@@ -80,7 +83,7 @@ _DURATION_SCHEMA = _schema(f"^{_DURATION.pattern}$", "A duration such as 90s, 5m
 _CONNECTION_TEXT = "the id of an Airflow connection"
 
 Label = Annotated[
-    str, PlainValidator(_text(_LABEL, _LABEL_TEXT)), _schema(f"^{_LABEL.pattern}$", "A DNS-1123 label")
+    str, PlainValidator(text(_LABEL, _LABEL_TEXT)), _schema(f"^{_LABEL.pattern}$", "A DNS-1123 label")
 ]
 Duration = Annotated[timedelta, PlainValidator(_duration), _DURATION_SCHEMA]
 Deadline = Annotated[timedelta, PlainValidator(_positive), _DURATION_SCHEMA]
@@ -89,23 +92,25 @@ Repository = Annotated[
 ]
 Connection = Annotated[
     str,
-    PlainValidator(_text(_CONNECTION, _CONNECTION_TEXT)),
+    PlainValidator(text(_CONNECTION, _CONNECTION_TEXT)),
     _schema(f"^{_CONNECTION.pattern}$", "The id of an Airflow connection"),
 ]
 
 
-class _File(BaseModel):
+class File(BaseModel):
+    """A mapping of a file: only known keys, each with a value of the right type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Defaults(_File):
+class Defaults(File):
     """What holds for each service that says nothing else."""
 
     deadline: Deadline = Field(default="5m", validate_default=True, description="How long a rollout may take")
     soak: Duration = Field(default="15s", validate_default=True, description="How long a release must hold")
 
 
-class ServiceEntry(_File):
+class ServiceEntry(File):
     """One service of a train."""
 
     image: Repository = Field(description="The repository its releases come from, without tag or digest")
@@ -122,7 +127,7 @@ class ServiceEntry(_File):
     )
 
 
-class TrainFile(_File):
+class TrainFile(File):
     """The services that move to an environment together, and what each comes after."""
 
     description: str = Field(default="", description="What this train is, for people")
@@ -140,14 +145,14 @@ class TrainFile(_File):
     services: dict[Label, ServiceEntry] = Field(min_length=1, description="The services by name")
 
 
-class EvidenceEntry(_File):
+class EvidenceEntry(File):
     """Where evidence goes, and whether a train starts without it."""
 
     mode: Literal["require", "spool"] = "require"
     store: Connection = "interlock_evidence"
 
 
-class EnvironmentEntry(_File):
+class EnvironmentEntry(File):
     """One environment."""
 
     kubernetes: Connection
@@ -157,7 +162,7 @@ class EnvironmentEntry(_File):
     evidence: EvidenceEntry = EvidenceEntry()
 
 
-class EnvironmentsFile(_File):
+class EnvironmentsFile(File):
     """`include/environments.yaml`."""
 
     environments: dict[Label, EnvironmentEntry] = Field(min_length=1)
@@ -228,15 +233,17 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -
 
 def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """The keys that the mapping at `loc` may have."""
-    models: dict[str, type[BaseModel]] = {
-        "services": ServiceEntry,
-        "defaults": Defaults,
-        "environments": EnvironmentEntry,
-        "evidence": EvidenceEntry,
-    }
     for step in loc:
-        model = models.get(str(step), model)
+        field = model.model_fields.get(str(step))
+        model = (_model_in(field.annotation) if field else None) or model
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field's values are, or hold: `Model`, `Model | None`, `dict[str, Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
 def _shown(value: object) -> str:

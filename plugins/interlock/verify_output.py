@@ -33,6 +33,8 @@ def _lines(report: Report) -> Iterator[str]:
     first = report.first_bad
     if report.exit is Exit.NOT_VERIFIED:
         yield f"first bad entry: {first[1]} of {first[0]}" if first else "no entry is bad; see the findings"
+    if report.selection is not None:
+        yield f"  a part, which says that it holds: {report.selection}"
     for one in report.years:
         span = f"{one.proven} of {one.size} entries proven"
         if one.start and one.proven <= one.start:

@@ -14,6 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.observability import stats
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
+from interlock.evidence.redaction import rfc3339
+from interlock.evidence.statement import Run
 from interlock.hooks.evidence_log import EvidenceLogHook
 from interlock.operators import evidence_verification
 from interlock.operators.evidence_verification import LOG, VerifyEvidenceOperator
@@ -132,6 +134,22 @@ def test_a_log_that_lost_what_was_shipped_since_fails(
         (tmp_path / "head").write_bytes(kept.checkpoint(13))
     with pytest.raises(AirflowFailException, match=r"rewound: .* entry 10"):
         world.verify(mode)
+
+
+def test_a_seal_whose_statements_are_on_their_way_is_read_again_until_they_are_there(world: World) -> None:
+    world.verify("full")
+    (variable,) = [name for name in world.variables if name.startswith("interlock_log_head__")]
+    verified = world.variables[variable]
+    run = Run("train", "run-9")
+    here, there = world.log.leaf(run=run), world.log.leaf(run=run)
+    began = rfc3339(world.log.clock + timedelta(minutes=6))
+    world.log.commit(here)
+    world.log.commit(world.log.seal(run, here, there, began_at=began))
+    assert world.verify("incremental")["verdict"] == "incomplete"
+    assert world.variables[variable] == verified
+    world.log.commit(there)
+    assert world.verify("incremental")["verdict"] == "verified"
+    assert world.variables[variable] != verified
 
 
 def test_before_the_first_entry_there_is_nothing_to_verify(world: World) -> None:

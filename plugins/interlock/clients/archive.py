@@ -114,7 +114,7 @@ class Archive:
     Attributes:
         name: what it is, for people.
         header: the first line of `versions.jsonl`; empty for a bare copy.
-        entries: by year, which entries it says that it has; empty where it is no part.
+        entries: by year and index, of a part: which entries it says that it has, and the claim of each.
     """
 
     live = False

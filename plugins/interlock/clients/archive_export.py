@@ -35,12 +35,14 @@ class Exported:
         what: the selection, in words.
         entries: how many.
         files: how many.
+        left_out: objects whose content was not copied, and why.
     """
 
     folder: str
     what: str
     entries: int
     files: int
+    left_out: Sequence[str] = ()
 
     def to_json(self) -> Mapping[str, object]:
         """As JSON."""
@@ -48,10 +50,13 @@ class Exported:
 
     def __str__(self) -> str:
         """For people."""
-        return (
-            f"wrote {self.what}: {self.entries} entries in {self.files} files to {self.folder}\n"
-            f"verify it, with keys from elsewhere: interlock-verify archive {self.folder} --key FILE "
-            f"--statement-key FILE"
+        return "\n".join(
+            (
+                f"wrote {self.what}: {self.entries} entries in {self.files} files to {self.folder}",
+                *(f"left out {one}" for one in self.left_out),
+                f"verify it, with keys from elsewhere: interlock-verify archive {self.folder} --key FILE "
+                f"--statement-key FILE",
+            )
         )
 
 
@@ -98,4 +103,4 @@ def export(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Exported(str(target), str(selection), done, writer.files)
+    return Exported(str(target), str(selection), done, writer.files, writer.left_out)

@@ -23,6 +23,7 @@ class Folder:
         trust: the keys.
         progress: told how far it is.
         files: how many were written.
+        left_out: objects whose content was not copied, and why.
     """
 
     def __init__(self, folder: Path, source: Source, trust: Trust, progress: Progress) -> None:
@@ -30,6 +31,7 @@ class Folder:
         self._folder = folder
         self.source, self.trust, self.progress = source, trust, progress
         self.files = 0
+        self.left_out: list[str] = []
         self._began = datetime.now(UTC)
 
     def put(self, path: str, content: bytes) -> None:
@@ -38,6 +40,10 @@ class Folder:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         self.files += 1
+
+    def leave_out(self, key: str, why: str) -> None:
+        """Say that the content of an object is not copied; the list of versions has it."""
+        self.left_out.append(f"{key}: {why}")
 
     def versions(self) -> AbstractContextManager[IO[bytes]]:
         """The list of versions, to be written."""

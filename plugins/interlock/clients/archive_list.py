@@ -1,10 +1,10 @@
 """`versions.jsonl`: what versions and locks the exporter of an archive saw.
 
 One JSON object a line, each line ended by a newline. The first is the header: `format`, `source`, `log`,
-`exported_at`, `kind` ("whole" or "part") and what was asked for. In a part, lines follow that say which
-entries it has, some hundred each:
+`exported_at`, `kind` ("whole" or "part") and what was asked for, of a part as `selection`. In a part, lines
+follow that say which entries it has, at most some hundred of one claim each:
 
-    {"entries": [index, …], "year": …}
+    {"claim": number, "entries": [index, …], "year": …}
 
 Each other line is one version, by key and from the newest to the oldest:
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from interlock.evidence.log.claim import MAX_NUMBER
 from interlock.evidence.verification.source import ArchiveError, Retention, Version
 
 FORMAT: Final = 2
@@ -67,10 +68,10 @@ def encode_header(said: Mapping[str, object]) -> bytes:
     return json.dumps({"format": FORMAT, **said}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def encode_entries(year: int, indexes: Sequence[int]) -> Iterator[bytes]:
-    """The lines that say which entries a part has."""
+def encode_entries(year: int, claim: int, indexes: Sequence[int]) -> Iterator[bytes]:
+    """The lines that say which entries of a claim a part has."""
     for at in range(0, len(indexes), ENTRIES):
-        line = {"year": year, "entries": list(indexes[at : at + ENTRIES])}
+        line = {"year": year, "claim": claim, "entries": list(indexes[at : at + ENTRIES])}
         yield json.dumps(line, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
@@ -81,14 +82,14 @@ class Listed:
     Attributes:
         header: its first line.
         versions: by key, the newest first.
-        entries: by year, which ones a part has.
+        entries: by year and index, which ones a part has, and the number of their claim where it says that.
     """
 
     header: Mapping[str, object] = field(default_factory=dict)
     versions: dict[str, list[ListedVersion]] = field(default_factory=dict)
-    entries: dict[int, set[int]] = field(default_factory=dict)
+    entries: dict[int, dict[int, int | None]] = field(default_factory=dict)
 
-    def take_entries(self, year: object, indexes: object) -> None:
+    def take_entries(self, year: object, indexes: object, claim: object = None) -> None:
         """Take a line with entries.
 
         Raises:
@@ -96,7 +97,10 @@ class Listed:
         """
         if not isinstance(indexes, list) or not all(type(one) is int and one >= 0 for one in indexes):
             raise ValueError("its entries are no indexes")
-        self.entries.setdefault(int(str(year)), set()).update(indexes)
+        number = claim if type(claim) is int else None
+        if number != claim or not 0 <= (number or 0) <= MAX_NUMBER:
+            raise ValueError("its claim is no number")
+        self.entries.setdefault(_year(year), {}).update(dict.fromkeys(indexes, number))
 
 
 def read_list(stream: Lines, name: str) -> Listed:
@@ -119,7 +123,7 @@ def read_list(stream: Lines, name: str) -> Listed:
             if number == 1:
                 _header(found, said, where)
             elif "entries" in said:
-                found.take_entries(said["year"], said["entries"])
+                found.take_entries(said["year"], said["entries"], said.get("claim"))
             else:
                 one = _version(said)
                 found.versions.setdefault(one.version.key, []).append(one)
@@ -159,6 +163,13 @@ def _version(said: dict[str, Any]) -> ListedVersion:
         None if lock is None else Retention(str(lock["mode"]), _time(lock["until"])),
         file,
     )
+
+
+def _year(said: object) -> int:
+    year = int(str(said))
+    if not 1000 <= year <= 9999:
+        raise ValueError(f"there is no log of the year {year}")
+    return year
 
 
 def _time(text: str) -> datetime:

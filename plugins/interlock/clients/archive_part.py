@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from interlock.clients.archive import Archive
+from interlock.clients.archive import LIST, Archive
 from interlock.evidence.log.receipt import EXTENSION, MAX_RECEIPT_BYTES
 from interlock.evidence.verification import words
 from interlock.evidence.verification.findings import Findings
-from interlock.evidence.verification.part import verify_part, verify_receipt
+from interlock.evidence.verification.part import Claimed, verify_part
+from interlock.evidence.verification.receipts import verify_receipt
 from interlock.evidence.verification.report import Report, YearReport
+from interlock.evidence.verification.selection import Selection, SelectionError
+from interlock.evidence.verification.source import ArchiveError
 from interlock.evidence.verification.statements import Statements
 from interlock.evidence.verification.trust import Trust
 from interlock.evidence.verification.verify import TOLERANCE, Options, Progress
@@ -39,20 +42,27 @@ def verify_archived_part(
     Raises:
         SourceError: it can't be read.
     """
-    return verify_part(
-        _receipts(archive), archive.entries, archive, trust, options,
-        closed=archive.header.get("closed") is True, now=now, progress=progress,
-    )  # fmt: skip
+    claimed = Claimed(archive.entries, _selection(archive))
+    return verify_part(_receipts(archive), claimed, archive, trust, options, now=now, progress=progress)
+
+
+def _selection(archive: Archive) -> Selection | None:
+    said = archive.header.get("selection")
+    try:
+        return None if said is None else Selection.of_json(said)
+    except SelectionError as error:
+        raise ArchiveError(f"{archive.name}: {LIST}, line 1: {error}") from None
 
 
 def verify_one_receipt(text: bytes, name: str, trust: Trust, entry: bytes | None) -> Report:
     """Verify a receipt on its own."""
-    findings = Findings()
-    report = Report(f"receipt {name}", trust.log, datetime.now(UTC), findings)
+    findings, now = Findings(), datetime.now(UTC)
+    report = Report(f"receipt {name}", trust.log, now, findings)
     statements = Statements(trust, TOLERANCE)
-    shown = verify_receipt(text, name, trust, entry, statements, findings)
-    findings.take(statements.findings)
+    shown = verify_receipt(text, name, trust, entry, findings)
     if shown is not None:
+        shown.feed(statements, now)
+        findings.take(statements.findings)
         size, root = shown.size, shown.root.hex()
         report.years.append(YearReport(shown.year, 0, size, 1, root, 0, 1))
         said = next(iter(statements.runs.values()), None)

@@ -15,7 +15,7 @@ from interlock.evidence.log.claim import Claim, ClaimError
 from interlock.evidence.log.layout import Kind, LayoutError, Place, parse
 from interlock.evidence.verification.heads import HeadError, read_head
 from interlock.evidence.verification.inventory import YearInventory, of_ref, reach
-from interlock.evidence.verification.page import Page, Row
+from interlock.evidence.verification.page import Page
 from interlock.evidence.verification.snapshot import Snapshot, take_snapshot
 from interlock.evidence.verification.source import (
     MAX_BLOB,
@@ -145,7 +145,7 @@ def _rows(page: Page, body: bytes, version: Version) -> int:
         return 0
     year = int(version.key.split("/")[1])
     for index, leaf in enumerate(claim.entries, claim.first):
-        page.add(Row.of(year, index, leaf, version.modified, ""))
+        page.story.add(year, index, leaf, version.modified)
     return len(claim.entries)
 
 

@@ -144,7 +144,7 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
             _predicate(
                 "seal",
                 *("plan_hash", "outcome", "triggered_by", "approved_by", "approved_at", "change"),
-                *("statements", "complete", "incomplete_because"),
+                *("statements", "complete", "incomplete_because", "began_at"),
                 *("services.service", "services.verdict", "services.reason"),
                 evidence=("statements",),
             ),

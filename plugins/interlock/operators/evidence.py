@@ -231,8 +231,11 @@ def seal(
     from interlock.evidence.seal import make_seal
 
     run = run_of(context)
+    began = _begun(context)
+    # Without it, its other times may be those of its last clearing.
+    sure = getattr(context["dag_run"], "run_after", None) is not None
     with closing(EvidenceHook(evidence_conn_id, vault_conn_id=vault_conn_id).writer) as writer:
-        found = writer.of_run(run, _begun(context))
+        found = writer.of_run(run, began)
         return writer.record(
             make_seal(
                 run=run,
@@ -242,6 +245,6 @@ def seal(
                 outcome=outcome,
                 at=at,
                 incomplete_because=found.incomplete_because,
-                fields=fields,
+                fields={**(fields or {}), **({"began_at": began} if sure else {})},
             )
         )

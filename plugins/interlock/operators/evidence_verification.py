@@ -110,6 +110,7 @@ class VerifyEvidenceOperator(BaseOperator):
         from interlock.clients.witnesses import WitnessAway
         from interlock.evidence.verification.heads import HeadError, read_head
         from interlock.evidence.verification.verify import Options, Witness, verify
+        from interlock.evidence.verification.words import WAITING
 
         variable = f"interlock_log_head__{bucket}"
         known = Variable.get(variable, default="") or ""
@@ -141,7 +142,10 @@ class VerifyEvidenceOperator(BaseOperator):
         head = report.years[-1].checkpoint if report.years else ""
         if not head:
             self.log.warning("the log has no head yet")
-        if head and not report.findings.bad:
+        if waiting := report.counts.get(WAITING, 0):
+            # Those seals have to be read again.
+            self.log.warning("%d statements that seals list are still on their way: the head stays", waiting)
+        elif head and not report.findings.bad:
             Variable.set(variable, head, description="The head of the evidence log that was verified last")
         return report, head
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -206,6 +207,12 @@ class Log:
         self, kind: str = "promote", run: Run | None = None, *, blob: bool = False, **fields: Any
     ) -> bytes:
         return self.statements.envelope(self.payload(kind, run, blob=blob, **fields))
+
+    def seal(self, run: Run | None = None, *leaves: bytes, **fields: Any) -> bytes:
+        """A seal that lists the statements of leaves."""
+        digests = sorted(sha256(base64.b64decode(json.loads(leaf)["payload"])) for leaf in leaves)
+        said = {"statements": digests, "complete": True, "outcome": "all-new", **fields}
+        return self.leaf("seal", run, **said)
 
     def late(self, run: Run | None = None, *, claimed: timedelta = timedelta(hours=3)) -> bytes:
         self.clock -= claimed

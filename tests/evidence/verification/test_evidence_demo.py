@@ -36,6 +36,8 @@ def test_the_demo_verifies_offline_and_finds_a_tampering(
     ]
     for run in runs:
         log.commit(*[log.leaf(kind, run, blob=True) for kind in ("plan", "promote", "verify")])
+    for run, leaves in zip(runs, (log.leaves[:3], log.leaves[3:]), strict=True):
+        log.commit(log.seal(run, *leaves))
     with closing(ObjectStore(StoreSettings("evidence", ACCESS, SECRET, endpoint, timeout=30.0))) as store:
         for key in log.bucket.keys(""):
             place = parse(key)

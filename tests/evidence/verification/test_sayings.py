@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_logs import Log
 
 from interlock.evidence.statement import Run
-from interlock.evidence.verification.page import Page, Row
+from interlock.evidence.verification.page import Page
 from interlock.evidence.verification.sayings import MAX_CHARACTERS, MAX_LINES, sayings
 
 IMAGE = {"ref": "Deployment/a", "path": "spec.image", "before": "a:1", "after": "a:2"}
@@ -79,7 +79,7 @@ def test_the_page_shows_it_and_what_is_signed_can_not_become_markup() -> None:
     log = Log()
     leaf = log.leaf("plan", Run("promotion_train__payments", "run-1"), reason="<script>alert(1)</script>")
     page = Page("log", "bucket", "all")
-    page.add(Row.of(2026, 0, leaf, None, ""))
+    page.story.add(2026, 0, leaf, None)
     text = page.html().decode()
     assert "reason: &lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<script>" not in text

@@ -228,7 +228,7 @@ def test_what_a_witness_does_not_exclude_is_said(witnesses: list[int], since: st
 # Seals
 
 
-def sealed(*lists: list[str], kinds: int = 2, **more: object) -> Report:
+def sealed(*lists: list[str], kinds: int = 2, after: timedelta = timedelta(days=2), **more: object) -> Report:
     """A run of so many statements, and a seal for each list; a run without a seal beside it."""
     log = Log()
     leaves = [log.leaf(run=RUN) for _ in range(kinds)]
@@ -236,7 +236,7 @@ def sealed(*lists: list[str], kinds: int = 2, **more: object) -> Report:
     for one in lists:
         said = {"statements": one, "complete": True, "outcome": "all-new", **more}
         log.commit(log.leaf("seal", RUN, **said))
-    return log.verify()
+    return log.verify(now=log.clock + after)
 
 
 def own(number: int) -> str:
@@ -276,6 +276,27 @@ def test_a_seal_that_lists_older_statements_says_so_where_they_were_not_read() -
     assert (report.exit, report.counts["listed by seals and elsewhere"]) == (0, 2)
     assert any("2 statements that seals list and that are older" in one for one in report.unchecked)
     assert any(one.endswith("but for 2 statements that are not in what was read") for one in report.proven)
+
+
+def test_a_seal_that_lists_statements_of_another_run_is_found() -> None:
+    log, other = Log(), Run("train", "run-8")
+    mine, theirs = log.leaf(run=RUN), log.leaf(run=other)
+    log.commit(mine, theirs)
+    log.commit(first := log.seal(RUN, mine))
+    log.commit(log.seal(RUN, mine, first))  # a seal may list the one before it
+    assert dict(log.verify().findings.counts) == {}
+    log.commit(log.seal(RUN, mine, theirs))
+    report = log.verify()
+    assert dict(report.findings.counts) == {"seal-foreign": 1}
+    assert report.first_bad == (2026, 4)
+
+
+@pytest.mark.parametrize("complete", [False, "no", None])
+def test_a_seal_that_may_not_list_all_is_said_in_the_verdict(complete: object) -> None:
+    report = sealed([own(1), own(2)], complete=complete, incomplete_because="the log could not be read")
+    assert (report.exit, dict(report.findings.counts)) == (0, {"seal-incomplete": 1})
+    said = "1 runs have a seal that says that it may not list all of their statements"
+    assert said in report.not_excluded
 
 
 @pytest.mark.parametrize("options", [{}, {"blobs": False}])

@@ -157,7 +157,7 @@ def _late(content: dict[str, Any], payload: bytes, *, whole: bool) -> Entry:
     body = content["predicate"]
     claimed = body["statement"]
     digest = hashlib.sha256(canonical(claimed)).hexdigest()
-    entry = _plain(claimed, digest, late=True, shipped_at=_time(body["shipped_at"]), whole=whole)
+    entry = _plain(claimed, digest, late=True, shipped_at=read_time(body["shipped_at"]), whole=whole)
     if canonical(content) != payload:
         said = "the same in another spelling, of which the statement's digest says nothing"
         raise EntryError("late-malformed", "canonical JSON (RFC 8785)", said, entry)
@@ -169,7 +169,7 @@ def _late(content: dict[str, Any], payload: bytes, *, whole: bool) -> Entry:
             f"a statement with the digest {digest}",
             entry,
         )
-    claimed_at = _time(body["claimed_at"])
+    claimed_at = read_time(body["claimed_at"])
     if claimed_at is None or entry.shipped_at is None:
         raise EntryError("late-malformed", "claimed_at and shipped_at, RFC 3339", "something else", entry)
     if entry.at is not None and entry.at != claimed_at:
@@ -214,14 +214,14 @@ def _plain(
         dag_id=str(run.get("dag_id") or "")[:250],
         run_id=str(run.get("run_id") or "")[:250],
         run_hash=str(run.get("hash") or "")[:64],
-        at=_time(body.get("at")),
+        at=read_time(body.get("at")),
         blob=blob,
         body=body if whole or kind in _KEPT else None,
         shipped_at=shipped_at,
     )
 
 
-def _time(text: object) -> datetime | None:
+def read_time(text: object) -> datetime | None:
     """A time in RFC 3339 with its offset; None for anything else."""
     try:
         found = datetime.fromisoformat(str(text))

@@ -12,6 +12,7 @@ from typing import Final
 
 from interlock.evidence.log.layout import Kind, LayoutError, parse
 from interlock.evidence.log.tiles import WIDTH, TileRef
+from interlock.evidence.verification.findings import Finding
 from interlock.evidence.verification.source import Version
 
 BUNDLES: Final = -1
@@ -30,6 +31,14 @@ class Irregular:
     version: Version
     claim: int | None = None
     tile: TileKey | None = None
+
+    def finding(self, year: int | None, index: int | None) -> Finding:
+        """What it means; `year` and `index` are of the first entry that it concerns."""
+        known = self.code != "unknown-object"
+        expected = "one version" if known else "a claim, a tile or a checkpoint"
+        found = {"delete-marker": "a delete marker", "second-version": "another version"}
+        said = f"{found.get(self.code, 'this key')}, {self.version.version_id}".rstrip(", ")
+        return Finding(self.code, self.key, expected, said, year, index)
 
 
 @dataclass

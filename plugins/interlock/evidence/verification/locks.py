@@ -56,11 +56,13 @@ class Locks:
         count: versions that were looked at.
         undated: of these, those of which nobody says when the store took them: a short lock isn't seen.
         missed: what could not be asked.
+        untold: objects of which the source lists no version, so it says nothing of a lock.
     """
 
     count: int = 0
     undated: int = 0
     missed: Missed = field(default_factory=Missed)
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,17 +176,19 @@ def judge_retention(
         except SourceError as error:
             return error
 
+    asked = [item for item in versions if item[0].version_id]
+    untold = tuple(version.key for version, _ in versions if not version.version_id)
     missed, count, undated = Missed(), 0, 0
-    for (version, place), found in zip(versions, source.several(ask, versions), strict=False):
+    for (version, place), found in zip(asked, source.several(ask, asked), strict=False):
         if isinstance(found, SourceError):
-            if missed.take(found, len(versions) - count - missed.count - 1):
+            if missed.take(found, len(asked) - count - missed.count - 1):
                 break
             continue
         count += 1
         undated += found is not None and version.modified is None
         _judge_lock(version, place, found, wanted, findings)
         progress(count)
-    return Locks(count, undated, missed)
+    return Locks(count, undated, missed, untold)
 
 
 def _judge_lock(

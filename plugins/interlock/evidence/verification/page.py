@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from html import escape
-from typing import Final, Self
+from typing import Final
 
-from interlock.evidence.log.layout import blob_key
-from interlock.evidence.verification.entry import EntryError, read_entry
-from interlock.evidence.verification.sayings import sayings
 from interlock.evidence.verification.shown import plain
-
-MAX_ROWS: Final = 5_000
+from interlock.evidence.verification.story import Row, Story
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem }
@@ -32,58 +26,23 @@ _HEADS: Final = "".join(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One entry."""
-
-    year: int
-    index: int
-    at: datetime | None
-    kind: str
-    says: tuple[str, ...]
-    run: str
-    late: bool
-    problem: str
-    receipt: str
-    blob: str
-
-    @classmethod
-    def of(cls, year: int, index: int, leaf: bytes, stored: datetime | None, receipt: str) -> Self:
-        """The row of an entry, whose receipt is at a path in the archive; empty: it has none."""
-        try:
-            entry = read_entry(leaf, None, whole=True)
-        except EntryError as error:
-            return cls(year, index, stored, "unreadable", (), "", False, str(error), receipt, "")
-        run = f"{entry.dag_id}/{entry.run_id}" if entry.dag_id else entry.run_hash
-        blob = f"objects/{blob_key(entry.blob[0])}" if entry.blob else ""
-        says = tuple(sayings(entry.kind, entry.body or {}))
-        return cls(year, index, entry.at or stored, entry.kind, says, run, entry.late, "", receipt, blob)
-
-
 class Page:
-    """Collects rows, at most MAX_ROWS, and prints the page."""
+    """Prints the page of a story."""
 
     def __init__(self, log: str, source: str, what: str) -> None:
         self._log, self._source, self._what = log, source, what
-        self._rows: list[Row] = []
-        self._count = 0
-
-    def add(self, row: Row) -> None:
-        """Take an entry."""
-        self._count += 1
-        if len(self._rows) < MAX_ROWS:
-            self._rows.append(row)
+        self.story = Story()
 
     def html(self) -> bytes:
         """The page."""
-        more = self._count - len(self._rows)
-        rows = "\n".join(map(_row, self._rows))
+        more = self.story.count - len(self.story.rows)
+        rows = "\n".join(map(_row, self.story.rows))
         what, log, source = (escape(plain(one)) for one in (self._what, self._log, self._source))
         return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Evidence: {what}</title><style>{_STYLE}</style></head><body>
 <h1>Evidence: {what}</h1>
-<p>{self._count} entries of <code>{log}</code>, copied from {source}.</p>
+<p>{self.story.count} entries of <code>{log}</code>, copied from {source}.</p>
 <p class="note">This page proves nothing: it shows what the files beside it say. Verify them, with keys
 that you have from elsewhere and not from this archive:</p>
 <pre>interlock-verify archive . --key LOG.vkey --statement-key STATEMENTS.vkey</pre>
@@ -101,7 +60,7 @@ DSSE envelope of an in-toto statement. docs/evidence.md of Interlock has all for
 def _row(row: Row) -> str:
     links = [(row.receipt, "receipt"), (row.blob, "evidence")]
     files = " ".join(f'<a href="{escape(path)}">{name}</a>' for path, name in links if path)
-    grade = row.problem or ("attested late" if row.late else "signed then")
+    grade = row.problem or row.grade
     at = row.at.isoformat(timespec="seconds") if row.at else ""
     at, kind, run, grade = (escape(plain(one)) for one in (at, row.kind, row.run, grade))
     says = "<br>".join(escape(plain(one)) for one in row.says)

@@ -9,6 +9,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.selection import Selection
+from interlock.evidence.verification.story import Story
 
 FORMAT: Final = 1
 
@@ -62,6 +64,8 @@ class Report:
         witnessed: by year, the size of the largest head from elsewhere that the log contains.
         judged_at: as of when it is judged; None: of a copy of which nobody says when it was made.
         nothing: what there was instead of something to verify, in words; empty where there was something.
+        selection: of a part, what it says that it holds; None: it is no part, or doesn't say.
+        story: of a part, what its entries say, in the order of its receipts.
     """
 
     source: str
@@ -79,6 +83,8 @@ class Report:
     witnessed: Mapping[int, int] = field(default_factory=dict)
     judged_at: datetime | None = None
     nothing: str = ""
+    selection: Selection | None = None
+    story: Story | None = None
 
     @property
     def exit(self) -> Exit:
@@ -120,6 +126,7 @@ class Report:
             "at": self.at.isoformat(),
             "judged_at": None if self.judged_at is None else self.judged_at.isoformat(),
             "nothing": self.nothing,
+            "selection": None if self.selection is None else self.selection.to_json(),
             "first_bad": None if first is None else {"year": first[0], "index": first[1]},
             "bad": self.findings.bad,
             "notices": self.findings.notices,
@@ -132,6 +139,7 @@ class Report:
             "not_excluded": self.not_excluded,
             "findings_by_code": dict(self.findings.counts),
             "findings": [_finding(one) for one in self.findings],
+            "statements": None if self.story is None else [row.to_json() for row in self.story.rows],
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
 

@@ -1,25 +1,55 @@
-"""Runs and their seals, and how the years' logs are linked."""
+"""Runs and their seals: whether all that a seal lists is there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from interlock.evidence.statement import evidence_key
-from interlock.evidence.verification.entry import Entry
+from interlock.evidence.verification.entry import SKEW, Entry, read_time
 from interlock.evidence.verification.findings import STATEMENTS, Finding, Findings
-from interlock.evidence.verification.heads import HeadError, read_head
-from interlock.evidence.verification.locks import KEEP
-from interlock.evidence.verification.source import MAX_BLOB, Source, SourceError
-from interlock.evidence.verification.statements import RunSeen, Statements
-from interlock.evidence.verification.trust import Trust
-from interlock.evidence.verification.year import YearResult
+from interlock.evidence.verification.source import MAX_BLOB, Source, SourceError, shifted
+from interlock.evidence.verification.statements import RunSeen, SealSeen, Statements
 
 MAX_LISTED: Final = 1_000_000
+WAITS: Final = timedelta(hours=24)
+"""For how long after its seal a statement may still wait in the spool of another host."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read of a log.
+
+    Attributes:
+        where: what it is, in words: "the log", "this part".
+        at: as of when it is judged; None: nobody says when it was, so nothing in it may wait.
+        older: of an incremental verification, when the store took the newest of what was not read.
+        whole: whether all was read.
+    """
+
+    where: str
+    at: datetime | None
+    older: datetime | None = None
+    whole: bool = True
+
+    def has_all_of(self, seal: Entry) -> bool:
+        """Whether all statements of a seal's run have to be in what was read.
+
+        A run's statements are younger than the run, so those of a run that began after what was not read
+        are not there.
+        """
+        if self.whole:
+            return True
+        began = read_time((seal.body or {}).get("began_at"))
+        return began is not None and self.older is not None and began > shifted(self.older, SKEW)
+
+    def may_wait(self, seal: SealSeen) -> bool:
+        """Whether what a seal lists may still be in the spool of another host than the seal's."""
+        return self.at is not None and seal.at is not None and self.at <= shifted(seal.at, WAITS)
 
 
 @dataclass
@@ -29,29 +59,30 @@ class Seals:
     Attributes:
         sealed: runs that have a seal.
         several: of these, runs that have more than one; what their seals list is taken together.
+        partial: of these, runs of which a seal says that it may not list all.
         unsealed: runs that have none.
         unread: seals whose list can't be read.
         elsewhere: statements that seals list, and that may be where nothing was read.
+        waiting: statements that seals list, and that may still be on their way.
     """
 
     sealed: int = 0
     several: int = 0
+    partial: int = 0
     unsealed: int = 0
     unread: int = 0
     elsewhere: int = 0
+    waiting: int = 0
 
 
-def judge_runs(
-    statements: Sequence[Statements], source: Source, findings: Findings, *, whole: bool, where: str
-) -> Seals:
-    """Compare each run's seals with the statements that are there.
+def judge_runs(statements: Sequence[Statements], source: Source, findings: Findings, read: Read) -> Seals:
+    """Compare each run's seals with the statements that are there, wherever in the log they are.
 
     Args:
         statements: of each year.
         source: has the blobs of seals whose list does not fit into the statement.
         findings: takes what is found.
-        whole: whether all statements were read; else what a seal lists and is not there may be elsewhere.
-        where: what was read, in words: "the log", "this part".
+        read: what was read.
     """
     present: dict[bytes, tuple[int, int]] = {}
     runs: dict[str, RunSeen] = {}
@@ -75,76 +106,97 @@ def judge_runs(
         seals.sealed += bool(run.seals)
         seals.several += len(run.seals) > 1
         seals.unsealed += not run.seals
-        _judge_run(run, present, source, findings, seals, where if whole else "")
+        if run.seals:
+            _Run(run, present, findings, seals, read).judge(source)
     return seals
 
 
-def _judge_run(
-    run: RunSeen,
-    present: Mapping[bytes, tuple[int, int]],
-    source: Source,
-    findings: Findings,
-    seals: Seals,
-    whole: str,
-) -> None:
-    everything: set[str] = set()
-    unread = 0
-    for year, index, seal in run.seals:
-        key = f"seal of {run.name}"
-        body = seal.body or {}
-        if body.get("complete") is False:
-            said = str(body.get("incomplete_because") or "no reason given")[:300]
-            findings.add(Finding("seal-incomplete", key, "a complete list", said, year, index))
-        listed = _listed(seal, source)
-        if listed is None:
-            unread += 1
-            continue
-        everything |= listed
-        gaps = sorted(digest for digest in listed if not _there(digest, present))
-        if gaps and whole:
-            some = ", ".join(gaps[:STATEMENTS])
-            findings.add(
-                Finding(
-                    "seal-gap",
-                    key,
-                    f"all {len(listed)} statements that it lists",
-                    f"{len(gaps)} are not in {whole}: {some}",
-                    year,
-                    index,
-                    None,
-                    (seal.affected(index),),
+@dataclass
+class _Run:
+    """A run that has a seal."""
+
+    run: RunSeen
+    present: Mapping[bytes, tuple[int, int]]
+    findings: Findings
+    seals: Seals
+    read: Read
+
+    def judge(self, source: Source) -> None:
+        everything: set[str] = set()
+        own = {*(one.hex() for one in self.run.digests), *(one.entry.digest for one in self.run.seals)}
+        unread, partial = 0, 0
+        for seal in self.run.seals:
+            body = seal.entry.body or {}
+            if body.get("complete") is not True:
+                partial += 1
+                said = str(body.get("incomplete_because") or "no reason given")[:300]
+                self._add("seal-incomplete", seal, "a complete list", said)
+            digests = listed(seal.entry, source)
+            if digests is None:
+                unread += 1
+                continue
+            everything |= digests
+            gaps = sorted(digest for digest in digests if not _there(digest, self.present))
+            self._gaps(seal, gaps, len(digests))
+            if foreign := sorted(digests - own - {*gaps}):
+                self._add(
+                    "seal-foreign",
+                    seal,
+                    f"statements of {self.run.name} alone",
+                    _named(foreign, "of another"),
                 )
-            )
-        elif gaps:
-            seals.elsewhere += len(gaps)
-    seals.unread += unread
-    if run.seals and not unread:
-        extra = [digest for digest in run.digests if digest.hex() not in everything]
-        if extra and whole:
-            year, index = present[extra[0]]
+        self.seals.unread += unread
+        self.seals.partial += bool(partial)
+        extra = [digest for digest in self.run.digests if digest.hex() not in everything]
+        if extra and not unread and all(self.read.has_all_of(one.entry) for one in self.run.seals):
+            year, index = self.present[extra[0]]
             said = f"{len(extra)} more, the first is entry {index} of {year}"
-            findings.add(
-                Finding(
-                    "seal-unlisted", f"seal of {run.name}", "all statements of the run", said, year, index
-                )
+            self.findings.add(
+                Finding("seal-unlisted", self._key, "all statements of the run", said, year, index)
             )
 
+    def _gaps(self, seal: SealSeen, gaps: Sequence[str], count: int) -> None:
+        if not self.read.has_all_of(seal.entry):
+            self.seals.elsewhere += len(gaps)
+        elif self.read.may_wait(seal):
+            self.seals.waiting += len(gaps)
+        elif gaps:
+            said = _named(gaps, f"not in {self.read.where}")
+            self._add("seal-gap", seal, f"all {count} statements that it lists", said)
 
-def _listed(seal: Entry, source: Source) -> set[str] | None:
+    @property
+    def _key(self) -> str:
+        return f"seal of {self.run.name}"
+
+    def _add(self, code: str, seal: SealSeen, expected: str, found: str) -> None:
+        affected = (seal.entry.affected(seal.index),)
+        self.findings.add(Finding(code, self._key, expected, found, seal.year, seal.index, None, affected))
+
+
+def _named(digests: Sequence[str], how: str) -> str:
+    return f"{len(digests)} are {how}: {', '.join(digests[:STATEMENTS])}"
+
+
+def listed(seal: Entry, source: Source) -> set[str] | None:
     """The digests that a seal lists, in itself or in its evidence; None: they can't be read."""
     body: dict[str, Any] = seal.body or {}
-    listed = body.get("statements")
-    if not listed and seal.blob is not None:
+    found = body.get("statements")
+    if not found and seal.blob is not None:
         try:
             content = source.read(evidence_key(seal.blob[0]), MAX_BLOB)
             if hashlib.sha256(content).hexdigest() != seal.blob[0]:
                 return None
-            listed = json.loads(content).get("statements")
+            found = json.loads(content).get("statements")
         except (SourceError, ValueError, AttributeError, RecursionError):
             return None
-    if not isinstance(listed, list) or len(listed) > MAX_LISTED:
+    if not isinstance(found, list) or len(found) > MAX_LISTED:
         return None
-    return {str(digest) for digest in listed}
+    return {str(digest) for digest in found}
+
+
+def listed_by_all(seals: Iterable[Entry], source: Source) -> set[str]:
+    """The digests that any of these seals lists."""
+    return {digest for seal in seals for digest in listed(seal, source) or ()}
 
 
 def _there(digest: str, present: Mapping[bytes, tuple[int, int]]) -> bool:
@@ -152,63 +204,3 @@ def _there(digest: str, present: Mapping[bytes, tuple[int, int]]) -> bool:
         return bytes.fromhex(digest) in present
     except ValueError:
         return False
-
-
-def judge_links(years: Sequence[YearResult], trust: Trust, findings: Findings, *, now: datetime) -> None:
-    """Compare the first entry of each year's log with the last head of the one before.
-
-    A log whose locks have ended by `now` may be gone.
-    """
-    by_year = {one.year: one for one in years}
-    for one in sorted(years, key=lambda each: each.year):
-        opened = [
-            (index, entry)
-            for _, index, entry in one.statements.links
-            if entry.kind == "log-opened" and index == 0
-        ]
-        earlier = max((year for year in by_year if year < one.year), default=None)
-        before = by_year[earlier] if earlier is not None else None
-        key = f"log/{one.year:04d}/seq/{0:020d}"
-        if one.start > 0:
-            continue
-        if not opened:
-            if before is not None:
-                findings.add(
-                    Finding(
-                        "year-unlinked",
-                        key,
-                        f"the last head of {before.year}",
-                        "no log-opened statement as entry 0",
-                        one.year,
-                        0,
-                    )
-                )
-        else:
-            expired = now > datetime(one.year, 1, 1, tzinfo=UTC) + KEEP
-            if before is not None or not expired:
-                _judge_link(one, opened[0][1], before, key, trust, findings)
-        if before is not None and not before.closed:
-            said = f"{one.year} was opened, and no closing claim after {before.size} entries"
-            place = (before.year, max(before.size - 1, 0))
-            findings.add(Finding("year-not-closed", key, f"{before.year} closed", said, *place))
-
-
-def _judge_link(
-    one: YearResult, opened: Entry, before: YearResult | None, key: str, trust: Trust, findings: Findings
-) -> None:
-    text = str((opened.body or {}).get("checkpoint") or "")
-    try:
-        head = read_head(text.encode(errors="replace"), trust, key)
-    except HeadError as error:
-        findings.add(Finding("year-unlinked", key, error.expected, str(error), one.year, 0))
-        return
-    if before is None or head.year != before.year:
-        said = f"no log of {head.year} is here"
-        findings.add(
-            Finding("year-missing", f"log/{head.year:04d}/", f"the log of {head.year}", said, head.year, 0)
-        )
-        return
-    if (head.head.size, head.head.root) != (before.size, before.root):
-        expected = f"size {before.size}, root {before.root.hex()}, as the log of {before.year} gives"
-        found = f"size {head.head.size}, root {head.head.root.hex()}"
-        findings.add(Finding("year-unlinked", key, expected, found, one.year, 0, None, (opened.affected(0),)))

@@ -1,8 +1,11 @@
-"""Which statements an export takes: all of a day, a period, a train or a run."""
+"""Which statements a part of a log has: all of a day, a period, a train or a run.
+
+With them come the statements that the seals among them list: so each seal in a part is whole in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
@@ -55,10 +58,37 @@ class Selection:
         """Whether it takes everything."""
         return self == type(self)()
 
+    def to_json(self) -> Mapping[str, object]:
+        """As an archive's list has it."""
+        if self.run is not None:
+            return {"dag_id": self.run[0], "run_id": self.run[1]}
+        if self.train:
+            return {"train": self.train}
+        return {name: str(day) for name, day in zip(("from", "to"), self._days, strict=False)}
+
+    @classmethod
+    def of_json(cls, said: object) -> Self:
+        """Read what `to_json` gives.
+
+        Raises:
+            SelectionError: it is anything else.
+        """
+        if isinstance(said, dict) and all(isinstance(one, str) and one for one in said.values()):
+            match said:
+                case {"dag_id": dag_id, "run_id": run_id, **more} if not more:
+                    return cls(run=(dag_id, run_id))
+                case {"train": train, **more} if not more:
+                    return cls(train=train)
+                case {"from": first, "to": last, **more} if not more:
+                    return cls.of(None, (first, last), None, None)
+        raise SelectionError(f"{said!r} is no selection"[:300])
+
     @property
-    def closed(self) -> bool:
-        """Whether what a seal lists belongs to it too."""
-        return bool(self.train or self.run)
+    def _days(self) -> tuple[date, ...]:
+        """The period's first and last day; empty where it is none."""
+        if self.begin is None or self.end is None:
+            return ()
+        return self.begin.date(), (self.end - timedelta(days=1)).date()
 
     def takes(self, entry: Entry, stored: datetime | None) -> bool:
         """Whether it takes an entry that the store got at `stored`."""
@@ -77,9 +107,10 @@ class Selection:
             return f"run {'/'.join(self.run)}"
         if self.train:
             return f"train {self.train}"
-        if self.begin is None or self.end is None:
+        if not self._days:
             return "everything"
-        return f"{self.begin.date()} to {(self.end - timedelta(days=1)).date()}, UTC"
+        first, last = self._days
+        return f"{first} to {last}, UTC"
 
 
 def _day(text: str) -> datetime:

@@ -93,7 +93,9 @@ def part_since(source: Source, trust: Trust, trusted: SignedHead) -> Part:
     if source.live:
         settle_live(source, inventory, trust, size)
     levels = tuple(_edge(source, prefix, inventory, base))
-    return Part(Start(trusted.head.size, number, first, levels), inventory)
+    head = inventory.checkpoints.get(size)
+    taken = head.modified if head is not None else None
+    return Part(Start(size, number, first, levels, taken), inventory)
 
 
 def _of(stem: str, version: Version) -> bool:
@@ -118,24 +120,32 @@ def last_claim(source: Source, year: int, holds: Callable[[Claim], bool]) -> tup
     `holds` is true of the claims up to some number and of none after it; a claim that can't be read counts
     as one after it. Reads O(log of the number of claims).
     """
+    firsts = {0: 0}
 
-    def first(number: int) -> int | None:
+    def there(number: int) -> bool:
         try:
             claim = Claim.decode(source.read(seq_key(year, number), MAX_CLAIM))
         except (*UNUSABLE, ClaimError):
-            return None
-        return claim.first if holds(claim) else None
+            return False
+        firsts[number] = claim.first
+        return holds(claim)
 
-    low, low_first, high = 0, 0, 1
-    while (found := first(high)) is not None:
-        low, low_first, high = high, found, high * 2
+    number = last_number(there)
+    return number, firsts[number]
+
+
+def last_number(holds: Callable[[int], bool]) -> int:
+    """The last number for which `holds` is true, as it is up to some number; 0 is not asked."""
+    low, high = 0, 1
+    while holds(high):
+        low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        if (found := first(middle)) is not None:
-            low, low_first = middle, found
+        if holds(middle):
+            low = middle
         else:
             high = middle
-    return low, low_first
+    return low
 
 
 def _edge(source: Source, prefix: str, inventory: YearInventory, base: int) -> Iterator[tuple[bytes, ...]]:

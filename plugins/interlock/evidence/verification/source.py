@@ -53,7 +53,7 @@ class Version:
 
     Attributes:
         key: the object's key.
-        version_id: the store's name of this version.
+        version_id: the store's name of this version; empty: a copy has the object, and says nothing of it.
         latest: whether a plain read gives this version.
         marker: whether it is a delete marker: no content, and a plain read finds nothing.
         size: bytes.

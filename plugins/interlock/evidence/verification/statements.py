@@ -26,6 +26,7 @@ class Batch:
         object: the claim's key.
         at: when its writer says that it made it.
         modified: when the store took it; None where that is not known.
+        bound: where that is not known, the latest that somebody says it was.
         whole: whether these are all entries of the claim.
         closes: whether the claim says that nothing may follow it; None where that is not known.
     """
@@ -36,8 +37,45 @@ class Batch:
     object: str
     at: datetime | None = None
     modified: datetime | None = None
+    bound: datetime | None = None
     whole: bool = True
     closes: bool | None = None
+
+    @property
+    def latest(self) -> tuple[datetime, str] | None:
+        """The time after which nothing in it can have been made, and what that is; None: nobody says."""
+        times = (
+            (self.modified, "when the store took it"),
+            (self.at, "when its claim was made"),
+            (self.bound, "as of when it is judged"),
+        )
+        return min(((at, what) for at, what in times if at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SealSeen:
+    """A run's seal: where it is, and when the store took it; None: that is not known."""
+
+    year: int
+    index: int
+    entry: Entry
+    stored: datetime | None
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was there for others to see, as far as anybody says."""
+        times = (self.entry.at, self.entry.shipped_at, self.stored)
+        return max((one for one in times if one is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A statement that claims a time before the entries were read: it may have been logged then."""
+
+    digest: str
+    at: datetime
+    index: int
+    object: str
 
 
 @dataclass
@@ -46,15 +84,24 @@ class RunSeen:
 
     name: str
     digests: list[bytes] = field(default_factory=list)
-    seals: list[tuple[int, int, Entry]] = field(default_factory=list)
+    seals: list[SealSeen] = field(default_factory=list)
 
 
 class Statements:
     """Reads statements and remembers what has to fit together; about 300 bytes an entry."""
 
-    def __init__(self, trust: Trust, tolerance: timedelta) -> None:
+    def __init__(self, trust: Trust, tolerance: timedelta, begin: datetime | None = None) -> None:
+        """Nothing is read yet.
+
+        Args:
+            trust: the keys.
+            tolerance: by how much clocks may differ.
+            begin: when the store took the newest entry that is not read; None: all are.
+        """
         self._trust = trust
         self._tolerance = tolerance
+        self._begin = begin
+        self.older: list[Older] = []
         self.findings = Findings()
         self.count = 0
         self.grades: Counter[str] = Counter()
@@ -65,8 +112,8 @@ class Statements:
         self.links: list[tuple[int, int, Entry]] = []
         self.signed = 0
 
-    def feed(self, batch: Batch) -> None:
-        """Take a claim's entries, in the log's order."""
+    def feed(self, batch: Batch) -> list[Entry | None]:
+        """Take a claim's entries, in the log's order; returns what they say, None where one is unreadable."""
         read = [self._one(batch, index, leaf) for index, leaf in enumerate(batch.entries, batch.first)]
         shipped = [(i, e) for i, e in enumerate(read, batch.first) if e is not None and e.kind == "shipped"]
         for index, entry in shipped if batch.whole else ():
@@ -76,6 +123,7 @@ class Statements:
         for index, one in enumerate(read, batch.first):
             if one is not None:
                 self._clock(batch, index, one, waited=bool(shipped))
+        return read
 
     def _one(self, batch: Batch, index: int, leaf: bytes) -> Entry | None:
         self.count += 1
@@ -96,6 +144,8 @@ class Statements:
                 entry.affected(index),
             )
             return None
+        if self._begin is not None and entry.at is not None and entry.at < self._begin:
+            self.older.append(Older(entry.digest, entry.at, index, batch.object))
         self.grades["attested late" if entry.late else "signed then"] += 1
         self.kinds[entry.kind] += 1
         if entry.blob is not None:
@@ -107,7 +157,7 @@ class Statements:
             if entry.dag_id:
                 run.name = f"{entry.dag_id}/{entry.run_id}"
             if entry.kind == "seal":
-                run.seals.append((batch.year, index, entry))
+                run.seals.append(SealSeen(batch.year, index, entry, batch.modified))
             else:
                 run.digests.append(key)
         return entry
@@ -142,28 +192,31 @@ class Statements:
             )
 
     def _clock(self, batch: Batch, index: int, entry: Entry, *, waited: bool) -> None:
-        limit = batch.modified
-        said = entry.shipped_at or entry.at
-        if limit is None or said is None:
+        latest, said = batch.latest, entry.shipped_at or entry.at
+        if latest is None or said is None:
             return
+        limit, when = latest
         if said > shifted(limit, self._tolerance):
             self._found(
                 batch,
                 index,
                 "clock-future",
-                f"a time up to {limit.isoformat()}, when the store took it",
+                f"a time up to {limit.isoformat()}, {when}",
                 said.isoformat(),
                 entry.affected(index),
             )
-        elif not entry.late and not waited and said < shifted(limit, -UNBOUNDED):
-            self._found(
-                batch,
-                index,
-                "clock-unbounded",
-                f"a time near {limit.isoformat()}, when the store took it",
-                f"{said.isoformat()}, and nothing says that it waited",
-                entry.affected(index),
-            )
+            return
+        taken = batch.modified
+        if taken is None or entry.late or waited or said >= shifted(taken, -UNBOUNDED):
+            return
+        self._found(
+            batch,
+            index,
+            "clock-unbounded",
+            f"a time near {taken.isoformat()}, when the store took it",
+            f"{said.isoformat()}, and nothing says that it waited",
+            entry.affected(index),
+        )
 
     def _found(self, batch: Batch, index: int, code: str, expected: str, found: str, affected: Any) -> None:
         self.findings.add(Finding(code, batch.object, expected, found, batch.year, index, None, (affected,)))

@@ -13,12 +13,14 @@ from typing import Final
 
 from interlock.evidence.log.layout import checkpoint_key
 from interlock.evidence.verification import words
-from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.doubled import MOST, judge_doubled
+from interlock.evidence.verification.findings import Findings
 from interlock.evidence.verification.heads import HeadError, SignedHead, judge_newest, read_head, read_heads
-from interlock.evidence.verification.inventory import Irregular, YearInventory
+from interlock.evidence.verification.inventory import YearInventory
+from interlock.evidence.verification.links import judge_links
 from interlock.evidence.verification.locks import Locks, Missed, Place, Wanted, judge_blobs, judge_retention
 from interlock.evidence.verification.report import Report, YearReport
-from interlock.evidence.verification.runs import judge_links, judge_runs
+from interlock.evidence.verification.runs import Read, judge_runs
 from interlock.evidence.verification.seen import Witness, compare, compare_sizes, read_witnesses
 from interlock.evidence.verification.since import part_since
 from interlock.evidence.verification.snapshot import Snapshot, take_snapshot
@@ -101,11 +103,13 @@ class _Verification:
         compare_sizes(results, options.sizes, findings)
         judge_links(results, self._trust, findings, now=report.judged_at or self._now)
         whole = self._whole
-        seals = judge_runs(
-            [one.statements for one in results], source, findings, whole=whole, where="the log"
-        )
+        older = next((start.taken for start in starts.values()), None)
+        read = Read("the log", report.judged_at, older, whole)
+        seals = judge_runs([one.statements for one in results], source, findings, read)
         for one in results:
             findings.take(one.statements.findings)
+            if (start := starts.get(one.year)) is not None:
+                self._doubled(one, start)
         blobs: list[Version] = []
         missed = Missed()
         wanted = {digest: place for one in results for digest, place in one.statements.blobs.items()}
@@ -163,7 +167,7 @@ class _Verification:
     def _strange(self, found: Snapshot) -> None:
         for one in found.strange:
             year = one.key.split("/")[1]
-            self._irregular(one, int(year) if year.isdecimal() else None, None)
+            self._findings.add(one.finding(int(year) if year.isdecimal() else None, None))
 
     def _goes_on(self, since: SignedHead) -> bool:
         """Whether the newest head is at least as large as a trusted one; else all has to be looked at."""
@@ -194,7 +198,7 @@ class _Verification:
         result = check.run(sizes, lambda count: self._progress("entries", done + count))
         judge_newest(inventory, heads, findings, claimed=result.size, now=now)
         for one in inventory.irregular:
-            self._irregular(one, inventory.year, _first_of(result, one.claim, one.tile))
+            findings.add(one.finding(inventory.year, _first_of(result, one.claim, one.tile)))
         self._report.years.append(
             YearReport(
                 inventory.year,
@@ -210,13 +214,15 @@ class _Verification:
         self._report.counts["entries"] = done + result.statements.count
         return result
 
-    def _irregular(self, one: Irregular, year: int | None, index: int | None) -> None:
-        expected = "one version" if one.code != "unknown-object" else "a claim, a tile or a checkpoint"
-        found = {"delete-marker": "a delete marker", "second-version": "another version"}.get(
-            one.code, "this key"
-        )
-        said = f"{found}, {one.version.version_id}".rstrip(", ")
-        self._findings.add(Finding(one.code, one.key, expected, said, year, index))
+    def _doubled(self, result: YearResult, start: Start) -> None:
+        older = [one for one in result.statements.older if one.index >= start.size]
+        most = MOST + result.claims
+        left = judge_doubled(self._source, result.year, start.claim, older, self._findings, most=most)
+        if left:
+            self._report.unchecked.append(
+                f"{result.year}: whether {left} statements that claim times before this verification begins "
+                f"are in the log twice"
+            )
 
     def _lasting(
         self, inventories: dict[int, YearInventory], results: list[YearResult]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from interlock.evidence.verification.locks import Locks, Missed
 from interlock.evidence.verification.report import Report, YearReport
-from interlock.evidence.verification.runs import Seals
+from interlock.evidence.verification.runs import WAITS, Seals
 
 if TYPE_CHECKING:
     from interlock.evidence.verification.source import Source
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from interlock.evidence.verification.verify import Options
 
 REWIND: Final = "a rewind by its operators is not excluded"
+WAITING: Final = "listed by seals and waiting"
+"""What a report counts these statements as."""
+NAMED: Final = 10
+"""Objects that a sentence names; further ones are counted."""
 ALWAYS: Final = (
     "who may bypass Governance (s3:BypassGovernanceRetention) or runs the store can delete what is "
     "locked; what is gone from the log's middle is found, what is gone from its end only with a witness",
@@ -39,6 +43,7 @@ def counted(seals: Seals, locks: Locks) -> dict[str, int]:
         "runs sealed": seals.sealed,
         "runs without a seal": seals.unsealed,
         "listed by seals and elsewhere": seals.elsewhere,
+        WAITING: seals.waiting,
         "locks": locks.count,
     }
 
@@ -91,8 +96,10 @@ def conclude(report: Report, trust: Trust, options: Options, source: Source, ste
         )
 
 
-def conclude_part(report: Report, trust: Trust, options: Options, source: Source, steps: Steps) -> None:
-    """Add the sentences to the report of a part."""
+def conclude_part(
+    report: Report, trust: Trust, options: Options, source: Source, steps: Steps, nameless: int
+) -> None:
+    """Add the sentences to the report of a part, which doesn't say which claims have `nameless` entries."""
     entries = report.counts["entries"]
     if not entries:
         report.nothing = "this part has no entries"
@@ -102,17 +109,28 @@ def conclude_part(report: Report, trust: Trust, options: Options, source: Source
             f"which a key of {report.log} signed"
         )
         if one.heads > 1:
-            said = (
+            _not_looked_at(
+                report,
                 f"{one.year}: whether the {one.heads} signed heads of its receipts are of one log: "
-                f"export it anew, or verify the bucket"
+                f"export it anew, or verify the bucket",
             )
-            report.unchecked.append(said)
-            report.missing.append(said)
     _common(report, trust, options, source, steps)
+    if nameless:
+        _not_looked_at(
+            report, f"the locks of the claims of {nameless} entries: it doesn't say which they are"
+        )
+    what = report.selection
+    if what is None:
+        _not_looked_at(report, "which entries of the log this part holds: it doesn't say what was selected")
+    elif what.run is not None and steps.seals.unsealed:
+        _not_looked_at(report, f"whether all of {what} is here: no seal is, which would list it")
     report.unchecked.append(f"all of the log that is not among these {entries} entries: verify the bucket")
-    if steps.seals.elsewhere:
-        report.unchecked.append(f"{steps.seals.elsewhere} statements that seals list are not in this part")
-    report.not_excluded += [f"{REWIND}: a part shows its own entries alone", *ALWAYS]
+    report.not_excluded += [
+        f"there may be more of {what or 'what was selected'} in the log: statements that who made this part "
+        f"left out and no seal here lists, and later seals of its runs",
+        f"{REWIND}: a part shows its own entries alone",
+        *ALWAYS,
+    ]
     _unsealed(report, steps.seals, "was left out of this part by who made it")
 
 
@@ -176,6 +194,12 @@ def _locks(report: Report, options: Options, source: Source, locks: Locks) -> No
             report,
             f"for how long {locks.undated} versions are locked: nothing says when the store took them",
         )
+    if locks.untold:
+        some = ", ".join(locks.untold[:NAMED])
+        more = f" and {len(locks.untold) - NAMED} more" if len(locks.untold) > NAMED else ""
+        _not_looked_at(
+            report, f"the locks of {len(locks.untold)} objects, of which none is shown: {some}{more}"
+        )
     seen = locks.count - locks.undated
     if seen and not any(code.startswith("retention-") for code in report.findings.counts):
         who = "the store" if source.live else "the archive's exporter, who copied it from the store,"
@@ -188,12 +212,22 @@ def _locks(report: Report, options: Options, source: Source, locks: Locks) -> No
 def _seals(report: Report, seals: Seals) -> None:
     if seals.unread:
         _not_looked_at(report, f"what {seals.unread} seals list: the evidence that holds their lists")
+    if seals.waiting:
+        hours = int(WAITS.total_seconds() // 3600)
+        _not_looked_at(
+            report,
+            f"{seals.waiting} statements that seals list and that are not in the log yet: for {hours} hours "
+            f"after its seal a statement may wait on another host; verify again after that",
+        )
+    if seals.partial:
+        report.not_excluded.append(
+            f"{seals.partial} runs have a seal that says that it may not list all of their statements"
+        )
     if not seals.sealed or "seal-gap" in report.findings.counts or seals.unread:
         return
     several = f" ({seals.several} have several, taken together)" if seals.several else ""
-    all_but = (
-        f", but for {seals.elsewhere} statements that are not in what was read" if seals.elsewhere else ""
-    )
+    missed = seals.elsewhere + seals.waiting
+    all_but = f", but for {missed} statements that are not in what was read" if missed else ""
     report.proven.append(
         f"{seals.sealed} runs have a seal{several}, and all that their seals list is there{all_but}"
     )

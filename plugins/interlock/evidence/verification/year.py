@@ -35,12 +35,14 @@ class Start:
         size: the trusted size.
         claim: the number and first index of the first claim to play, at or before `base`.
         levels: for each level from 1 on, the hashes of its unfinished tile at `base`.
+        taken: when the store took the trusted head, so all before it; None: the whole log, or nobody says.
     """
 
     size: int = 0
     claim: int = 0
     first: int = 0
     levels: tuple[tuple[bytes, ...], ...] = ()
+    taken: datetime | None = None
 
     @property
     def base(self) -> int:
@@ -104,7 +106,7 @@ class YearCheck:
             progress: told how many entries were read.
         """
         year, start = self._inventory.year, self._start
-        statements = Statements(self._trust, self._tolerance)
+        statements = Statements(self._trust, self._tolerance, self._start.taken)
         frontier = frontier_of(start.levels, start.base)
         replay = self._replay
 
@@ -193,7 +195,7 @@ class YearCheck:
     def _again(self, settled: Settled, feed_to: Callable[[Statements], Callable[..., None]]) -> Statements:
         """Read the statements once more, those that the signed heads cover."""
         hashes = {index: true for index, true, _ in settled.altered}
-        statements = Statements(self._trust, self._tolerance)
+        statements = Statements(self._trust, self._tolerance, self._start.taken)
         feed = feed_to(statements)
         for batch in self._replay.batches(lambda index, leaf: self._true(index, leaf, hashes)):
             feed(batch)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -136,6 +137,24 @@ def test_an_expired_token_is_replaced_by_a_new_login(vault: RunningVault, vault_
     vault_client.sign(KEY, b"words")
     vault.root.auth.token.revoke(vault_client._hvac.token)
     assert len(vault_client.sign(KEY, b"words")) == 64
+
+
+def test_a_proxy_and_a_ca_bundle_of_the_environment_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    client = VaultClient(VaultSettings("https://vault.example", token="t"))
+    with pytest.raises(VaultUnavailable, match="ProxyError"):
+        client.sign(KEY, b"words")
+    client.close()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name)
+    client = VaultClient(VaultSettings("https://vault.example", token="t"))
+    with pytest.raises(OSError, match=r"none\.pem"):
+        client.sign(KEY, b"words")
+    client.close()
 
 
 def test_settings_never_print_their_secrets() -> None:

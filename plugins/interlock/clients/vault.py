@@ -127,7 +127,11 @@ class VaultClient:
         """Keep the settings; the first request logs in."""
         self._settings = settings
         self._hvac: Any = hvac.Client(
-            url=settings.address, namespace=settings.namespace, timeout=settings.timeout, token=settings.token
+            url=settings.address,
+            namespace=settings.namespace,
+            timeout=settings.timeout,
+            token=settings.token,
+            session=_session(settings.address),
         )
         # hvac falls back to VAULT_TOKEN and ~/.vault-token; who asks is decided by the settings alone.
         self._hvac.token = settings.token
@@ -263,6 +267,15 @@ class VaultClient:
             self._settings.role_id, self._settings.secret_id, mount_point=self._settings.approle_mount
         )
         return True
+
+
+def _session(address: str) -> requests.Session:
+    """A session as hvac makes it; it reads proxies and CA bundle from the environment once, not each time."""
+    session: requests.Session = hvac.Client(url=address, token="-").session
+    told = session.merge_environment_settings(address, {}, None, session.verify, session.cert)
+    session.proxies, session.verify, session.cert = told["proxies"] or {}, told["verify"], told["cert"]
+    session.trust_env = False
+    return session
 
 
 def _first_line(error: Exception) -> str:

@@ -77,6 +77,26 @@ def test_an_answer_that_is_lost_or_wrong_loses_and_doubles_nothing(
     checked.gapless()
 
 
+def test_who_was_second_takes_along_what_came_meanwhile(
+    parts: Parts, run: Run, checked: CheckedLog, tmp_path: Path
+) -> None:
+    first, meanwhile, rival = (statement(run, name) for name in ("first", "meanwhile", "rival"))
+    other = parts.elsewhere(tmp_path / "other")
+    times: list[str] = []
+
+    def overtaken(name: str) -> None:
+        if name == "opened" and not times:
+            times.append(name)
+            assert other.writer().record(rival).index == 0
+            parts.writer(store=False).record(meanwhile)
+
+    assert parts.writer(step=overtaken).record(first).index == 1
+    checked.go_on().has_each_once(one.digest for one in (rival, first, meanwhile))
+    assert len(checked.claims) == 2
+    checked.head()
+    other.close()
+
+
 @pytest.fixture
 def turned(parts: Parts) -> Parts:
     """Parts whose clock is in the next year."""

@@ -36,9 +36,10 @@ from interlock.evidence.log.layout import origin
 from interlock.evidence.log.note import VerifierKey
 from interlock.evidence.log_statements import log_closed, log_opened
 from interlock.evidence.redaction import rfc3339
+from interlock.evidence.statement import sha256
 
 RIVALS: Final = 1000
-"""How many claims of others may come before ours in one turn."""
+"""How many claims of others may come before ours, one after another."""
 FRESH_SECONDS: Final = 30.0
 """For how long a process believes that the log is as it left it; then it looks at the newest head first."""
 
@@ -83,6 +84,7 @@ class EvidenceLog:
         self._step = step
         self.log = LogStore(store, checkpoints.name, self._keys)
         self._head: Head | None = None
+        self._blobs: set[str] = set()
         self._looked = float("-inf")
 
     @property
@@ -119,15 +121,21 @@ class EvidenceLog:
             LogConflict, LogRewound: the log contradicts itself, or what this spool has seen.
             SpoolTampered: a waiting file isn't the one that was written; those before it are in the log.
         """
+        self._blobs = set()
         try:
             self._head = self._current(leader)
             count = self._settle(leader)
-            left = leader.gather()
+            left, rivals = leader.gather(), 0
             while left and (batches is None or batches > 0) and (until is None or time.monotonic() < until):
                 self._roll_over(leader)
-                count += self._commit(leader, take(leader.waiting(), self._now()))
+                taken = self._commit(leader, take(leader.waiting(), self._now()))
+                if taken:
+                    batches, rivals = None if batches is None else batches - 1, 0
+                elif (rivals := rivals + 1) == RIVALS:
+                    raise StoreUnavailable(f"{self._where}: always another writer's claim")
+                count += taken
+                # Where another writer was first, what came meanwhile goes along.
                 left = leader.gather()
-                batches = None if batches is None else batches - 1
             if self._head.ahead:
                 self._publish(leader, self._sign(self._head))
         except BaseException:
@@ -196,35 +204,45 @@ class EvidenceLog:
             return 0
         return leader.done(self._head.seen(self.log.name), found.first)
 
-    def _commit(self, leader: Leader, batch: Batch, opened: Opened | None = None) -> int:
-        """Claim a batch and publish it; return how many statements it has."""
-        self.log.put_blobs(batch.blobs)
+    def _commit(self, leader: Leader, batch: Batch, again: Opened | None = None) -> int:
+        """Claim a batch and publish it; return how many statements it has, 0 where another claim was first.
+
+        Args:
+            leader: holds the spool's lock.
+            batch: the statements.
+            again: the open position, where this batch's claim may have been sent already.
+        """
+        assert self._head is not None
+        head = self._head
+        self._put_blobs(batch)
+        opened = again or Opened(
+            self.log.name,
+            head.year,
+            head.number,
+            secrets.token_hex(16),
+            rfc3339(self._now()),
+            batch.first,
+            batch.last,
+            batch.waited,
+        )
+        at = datetime.fromisoformat(opened.at)
+        entries = entries_of(batch, self._checkpoint(head), at, self._statements)
+        claim = _claim(head, entries, opened.attempt, at)
+        note = self._sign(head.follow(claim))
+        self._step("signed")
+        if again is None:
+            leader.open(opened)
+        if not self._claimed(claim):
+            return 0
+        self._publish(leader, note)
+        return leader.done(self._head.seen(self.log.name), claim.first)
+
+    def _put_blobs(self, batch: Batch) -> None:
+        """Put what a batch's statements point to, but for what this turn has put for an earlier claim."""
+        blobs = {sha256(blob): blob for blob in batch.blobs}
+        self.log.put_blobs(blob for digest, blob in blobs.items() if digest not in self._blobs)
+        self._blobs = set(blobs)
         self._step("blobs")
-        for _ in range(RIVALS):
-            assert self._head is not None
-            head = self._head
-            if opened is None or (opened.year, opened.number) != (head.year, head.number):
-                first, last = batch.first, batch.last
-                at = rfc3339(self._now())
-                attempt = secrets.token_hex(16)
-                opened = Opened(self.log.name, head.year, head.number, attempt, at, first, last, batch.waited)
-                fresh = True
-            else:
-                fresh = leader.opened != opened
-            at_time = datetime.fromisoformat(opened.at)
-            entries = entries_of(batch, self._checkpoint(head), at_time, self._statements)
-            claim = _claim(head, entries, opened.attempt, at_time)
-            after = head.follow(claim)
-            note = self._sign(after)
-            self._step("signed")
-            if fresh:
-                leader.open(opened)
-            if not self._claimed(claim):
-                self._roll_over(leader)
-                continue
-            self._publish(leader, note)
-            return leader.done(self._head.seen(self.log.name), claim.first)
-        raise StoreUnavailable(f"{self._where}: always another writer's claim")
 
     def _claimed(self, claim: Claim) -> bool:
         """Send a claim, and follow what is then there; whether that is ours."""

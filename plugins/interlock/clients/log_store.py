@@ -111,14 +111,15 @@ class LogStore:
         return self._create(seq_key(year, claim.number), claim.encode())
 
     def claims(self, year: int, number: int = 0) -> Iterator[Claim]:
-        """The claims of a year from this number on, a few read at a time."""
+        """The claims of a year from this number on, more and more read at a time; often there is none."""
+        at_once = 1
         while True:
-            found = list(self._pool.map(lambda n: self.claim(year, n), range(number, number + AT_ONCE)))
+            found = list(self._pool.map(lambda n: self.claim(year, n), range(number, number + at_once)))
             for claim in found:
                 if claim is None:
                     return
                 yield claim
-            number += AT_ONCE
+            number, at_once = number + at_once, min(2 * at_once, AT_ONCE)
 
     def count(self, year: int) -> int:
         """How many claims a year has; claims have no gaps."""

@@ -47,6 +47,11 @@ def environments_file() -> Path:
     return include() / "environments.yaml"
 
 
+def expectations_file() -> Path:
+    """The file that says what an environment has to be like."""
+    return include() / "environment.yaml"
+
+
 def load_trains(environments: Collection[str] | None, files: Iterable[Path] | None = None) -> Trains:
     """The trains, and which of their files don't load: one that is wrong keeps no other from loading.
 

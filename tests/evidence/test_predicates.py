@@ -5,9 +5,10 @@ import pytest
 from interlock.evidence.predicates import PREDICATES, UnknownPredicateError, allow, predicate
 
 
-def test_there_is_a_type_for_each_step_of_a_train_and_for_a_verification() -> None:
+def test_there_is_a_type_for_each_step_of_a_train_and_for_each_check_beside_it() -> None:
     assert set(PREDICATES) == {
         *("plan", "lock", "preflight", "promote", "verify", "rollback", "seal", "vault-read", "verification"),
+        "environment-check",
     }
 
 
@@ -27,7 +28,7 @@ def test_a_vault_read_has_no_field_for_a_value(field: str) -> None:
 
 
 def test_an_unknown_type_is_answered_with_those_that_exist() -> None:
-    with pytest.raises(UnknownPredicateError, match="there are: lock, plan, preflight"):
+    with pytest.raises(UnknownPredicateError, match="there are: environment-check, lock, plan"):
         predicate("promotion")
 
 

@@ -142,6 +142,14 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 *("codes.*", "first_bad.year", "first_bad.index"),
             ),
             _predicate(
+                "environment-check",
+                *("verdict", "collection", "blocking", "counts.*"),
+                evidence=(
+                    "environment",
+                    *(f"checks.{f}" for f in ("code", "what", "where", "status", "severity", "said", "fix")),
+                ),
+            ),
+            _predicate(
                 "seal",
                 *("plan_hash", "outcome", "triggered_by", "approved_by", "approved_at", "change"),
                 *("statements", "complete", "incomplete_because", "began_at"),

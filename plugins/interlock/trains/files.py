@@ -221,14 +221,14 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -
             )
         text = f"{prefix}unknown key {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
         return Problem(document.file, line, text)
-    if of_key:
-        return Problem(document.file, line, f"{where}: found this name, expected {detail['msg']}")
     if kind == "literal_error":
-        expected = f"one of {detail['ctx']['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+        wanted = f"one of {detail['ctx']['expected'].replace(' or ', ', ').replace(chr(39), '')}"
     else:
-        expected = _KINDS.get(kind, detail["msg"])
+        wanted = _KINDS.get(kind, detail["msg"])
+    if of_key:
+        return Problem(document.file, line, f"{where}: found this name, expected {wanted}")
     prefix = f"{where}: " if where else ""
-    return Problem(document.file, line, f"{prefix}found {_shown(detail['input'])}, expected {expected}")
+    return Problem(document.file, line, f"{prefix}found {_shown(detail['input'])}, expected {wanted}")
 
 
 def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -130,7 +130,7 @@ class Spool:
             found = []
             for name in names:
                 with suppress(FileNotFoundError):
-                    found.append(decoded(self._files.waiting / name, self._files.read(name)))
+                    found.append(decoded(self._files.waiting, name, self._files.read(name)))
         return found
 
     def count(self) -> int:

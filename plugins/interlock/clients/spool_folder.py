@@ -44,6 +44,7 @@ class SpoolFolder:
         """Keep the path; `prepare` makes the folder."""
         self.root = root
         self.waiting = root / "waiting"
+        self._waiting = str(self.waiting)
         self.callers = root / "callers"
         self.journal = root / "journal.jsonl"
         self.edge = root / "edge"
@@ -67,7 +68,8 @@ class SpoolFolder:
         Raises:
             FileNotFoundError: it isn't there.
         """
-        return (self.waiting / name).read_bytes()
+        with open(f"{self._waiting}/{name}", "rb", buffering=0) as file:
+            return file.readall()
 
     def write(self, caller: str, contents: list[bytes]) -> list[str]:
         """Write waiting files in their order; they are on the disk when this returns."""
@@ -87,7 +89,12 @@ class SpoolFolder:
 
     def remove(self, names: list[str]) -> None:
         """Remove waiting files; one that isn't there is no error."""
-        _each(lambda name: (self.waiting / name).unlink(missing_ok=True), names)
+
+        def remove(name: str) -> None:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self._waiting}/{name}")
+
+        _each(remove, names)
 
     def sweep(self) -> None:
         """Remove what processes that were killed left half written, once no living one can mean it."""
@@ -147,12 +154,18 @@ class SpoolFolder:
 
 def _each(act: Callable[..., None], *items: Sequence[object]) -> None:
     """Do the same for each; for many several at once, as a disk does more of them together."""
-    if len(items[0]) < MANY:
-        for one in zip(*items, strict=True):
+    each = list(zip(*items, strict=True))
+    if len(each) < MANY:
+        for one in each:
             act(*one)
         return
+
+    def some(begin: int) -> None:
+        for one in each[begin::AT_ONCE]:
+            act(*one)
+
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="spool") as pool:
-        for _ in pool.map(act, *items):
+        for _ in pool.map(some, range(AT_ONCE)):
             pass
 
 

@@ -97,15 +97,15 @@ class Leader:
         return [self._taken(self._journal.waiting[n]) for n in range(first, last + 1)]
 
     def _taken(self, entry: Entry) -> Taken:
-        path = self._files.waiting / entry.name
         with on_disk(self._files.root):
             try:
                 content = self._files.read(entry.name)
             except FileNotFoundError:
+                path = self._files.waiting / entry.name
                 raise SpoolTampered(f"{path} is gone before it was shipped") from None
         if sha256(content) != entry.sha256:
-            raise SpoolTampered(f"{path}: it isn't the file that was written")
-        return Taken(entry, decoded(path, content))
+            raise SpoolTampered(f"{self._files.waiting / entry.name}: it isn't the file that was written")
+        return Taken(entry, decoded(self._files.waiting, entry.name, content))
 
     def open(self, position: Opened) -> None:
         """Bring the claim that is about to be sent to the disk, with all places given so far."""
@@ -180,9 +180,9 @@ class Leader:
         self._callers.close()
 
 
-def decoded(path: Path, content: bytes) -> Waiting:
+def decoded(folder: Path, name: str, content: bytes) -> Waiting:
     """Read a waiting file's content; raises SpoolTampered where it is none."""
     try:
         return decode(content)
     except WaitingError as error:
-        raise SpoolTampered(f"{path}: {error}") from error
+        raise SpoolTampered(f"{folder / name}: {error}") from error

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from interlock.evidence.verification.heads import HeadError, SignedHead, read_head
 from interlock.evidence.verification.locks import Wanted
 from interlock.evidence.verification.report import Exit, Report
+from interlock.evidence.verification.shown import plain
 from interlock.evidence.verification.since import trusted_head
 from interlock.evidence.verification.source import MAX_CHECKPOINT, Source, SourceError
 from interlock.evidence.verification.trust import MAX_KEY_FILE, KeyFileError, Trust, read_keys
@@ -44,13 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(argv)
     progress = ProgressLine(wanted=not getattr(asked, "quiet", True))
     try:
-        status = int(_COMMANDS[asked.command](asked, progress))
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # Who reads it has heard enough: the rest goes nowhere, also what Python still flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.UNREADABLE
+        return int(_COMMANDS[asked.command](asked, progress))
     except (KeyFileError, UsageError) as error:
         progress.end()
         say(f"interlock-verify: {error}", sys.stderr)
@@ -58,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SourceError, OSError) as error:
         progress.end()
         say(f"interlock-verify: {error}", sys.stderr)
+        return Exit.UNREADABLE
+    except MemoryError:
+        progress.end()
+        print("interlock-verify: out of memory; nothing is said about the evidence", file=sys.stderr)
         return Exit.UNREADABLE
     except KeyboardInterrupt:
         progress.end()
@@ -127,8 +126,7 @@ def _export(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
             progress=progress,
         )
     progress.end()
-    for line in [json.dumps(done.to_json())] if asked.json else str(done).split("\n"):
-        say(line)
+    _print(json.dumps(done.to_json()) if asked.json else "\n".join(map(plain, str(done).split("\n"))))
     return Exit.VERIFIED
 
 
@@ -136,7 +134,7 @@ def _key(asked: argparse.Namespace, progress: ProgressLine) -> Exit:
     from interlock.evidence.log.note import NoteError, VerifierKey
 
     try:
-        print(VerifierKey(asked.name, base64.b64decode(asked.public, validate=True)).text)
+        _print(VerifierKey(asked.name, base64.b64decode(asked.public, validate=True)).text)
     except (NoteError, ValueError) as error:
         raise UsageError(f"not an ed25519 public key of 32 bytes in Base64, or no name: {error}") from None
     return Exit.VERIFIED
@@ -154,11 +152,17 @@ def _verified(source: Source, asked: argparse.Namespace, trust: Trust, progress:
 
 def _show(report: Report, asked: argparse.Namespace, progress: ProgressLine) -> Exit:
     progress.end()
-    if asked.json:
-        print(json.dumps(report.to_json(), indent=1))
-    else:
-        print("\n".join(lines(report)))
+    _print(json.dumps(report.to_json(), indent=1) if asked.json else "\n".join(lines(report)))
     return report.exit
+
+
+def _print(text: str) -> None:
+    """Print, and let the exit status be that of what was to be said, also where nobody listens to the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The rest goes nowhere, also what Python still flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # What the arguments say

@@ -22,6 +22,8 @@ from interlock.evidence.verification.source import Source, SourceError
 from interlock.evidence.verification.trust import Trust
 from interlock.evidence.verification.verify import Progress
 
+SHOWN: Final = 20
+"""Objects that were left out that are shown."""
 CHECKPOINT_KEYS: Final = "checkpoint-keys.vkey"
 STATEMENT_KEYS: Final = "statement-keys.vkey"
 
@@ -50,10 +52,12 @@ class Exported:
 
     def __str__(self) -> str:
         """For people."""
+        more = len(self.left_out) - SHOWN
         return "\n".join(
             (
                 f"wrote {self.what}: {self.entries} entries in {self.files} files to {self.folder}",
-                *(f"left out {one}" for one in self.left_out),
+                *(f"left out {one}" for one in self.left_out[:SHOWN]),
+                *([f"left out {more} more (--json names them)"] if more > 0 else []),
                 f"verify it, with keys from elsewhere: interlock-verify archive {self.folder} --key FILE "
                 f"--statement-key FILE",
             )

@@ -19,9 +19,11 @@ from interlock.evidence.verification.page import Page
 from interlock.evidence.verification.snapshot import Snapshot, take_snapshot
 from interlock.evidence.verification.source import (
     MAX_BLOB,
+    MAX_BUNDLE,
     MAX_CHECKPOINT,
     UNUSABLE,
     ObjectMissing,
+    ObjectTooLarge,
     Retention,
     SourceError,
     Version,
@@ -32,11 +34,29 @@ OTHERS: Final = "others/"
 
 @dataclass(frozen=True)
 class _Copy:
-    """A version, its file unless that is `objects/KEY`, and whether it may be gone, its lock having ended."""
+    """A version that is copied.
+
+    Attributes:
+        file: its file, unless that is `objects/KEY`.
+        limit: the most bytes that are copied.
+        ours: whether its key is one of a writer's.
+        may_go: whether it may be gone, its lock having ended.
+    """
 
     version: Version
     file: str | None
+    limit: int
+    ours: bool
     may_go: bool
+
+
+@dataclass(frozen=True)
+class _Read:
+    """How a version is locked, its content, and why that is left out."""
+
+    lock: Retention | None = None
+    body: bytes | None = None
+    why: str = ""
 
 
 def write_whole(folder: Folder, what: str) -> int:
@@ -54,14 +74,16 @@ def write_whole(folder: Folder, what: str) -> int:
     with folder.versions() as stream:
         stream.write(folder.header(WHOLE, what))
         found = source.several(_reader(folder), _wanted(folder, snapshot))
-        for done, (one, lock, body) in enumerate(found, 1):
-            if body is None and not one.version.marker:
+        for done, (one, read) in enumerate(found, 1):
+            if read is None:
                 continue
-            stream.write(encode_version(one.version, lock, one.file))
-            if body is not None:
-                folder.put(one.file or OBJECTS + one.version.key, body)
+            stream.write(encode_version(one.version, read.lock, one.file if read.body is not None else None))
+            if read.why:
+                folder.leave_out(one.version.key, read.why)
+            if read.body is not None:
+                folder.put(one.file or OBJECTS + one.version.key, read.body)
                 if one.file is None and "/seq/" in one.version.key:
-                    entries += _rows(page, body, one.version)
+                    entries += _rows(page, read.body, one.version)
             folder.progress("objects", done)
     folder.put("index.html", page.html())
     return entries
@@ -87,7 +109,8 @@ def _wanted(folder: Folder, snapshot: Snapshot) -> Iterator[_Copy]:
             # Of `checkpoint` the newest version is the object; of all else the one that was written first.
             committed = place is not None and contents and one is contents[0 if moved else -1]
             file = None if committed or one.marker else f"{OTHERS}{number}"
-            yield _Copy(one, file, may_go=moved and not committed)
+            limit = MAX_BLOB if place is not None and place.kind is Kind.BLOB else MAX_BUNDLE
+            yield _Copy(one, file, limit, ours=place is not None, may_go=moved and not committed)
 
 
 def _has(inventory: YearInventory, place: Place) -> bool:
@@ -122,18 +145,24 @@ def _heads(folder: Folder, inventory: YearInventory) -> list[Version]:
     return [*marked, *(one for one, is_early in zip(inventory.heads, kept, strict=True) if is_early)]
 
 
-def _reader(folder: Folder) -> Callable[[_Copy], tuple[_Copy, Retention | None, bytes | None]]:
-    def read(one: _Copy) -> tuple[_Copy, Retention | None, bytes | None]:
+def _reader(folder: Folder) -> Callable[[_Copy], tuple[_Copy, _Read | None]]:
+    def read(one: _Copy) -> tuple[_Copy, _Read | None]:
         if one.version.marker:
-            return one, None, None
+            return one, _Read()
         key, version = one.version.key, one.version.version_id
+        why, body = "", None
         try:
-            body = folder.source.read(key, MAX_BLOB, version)
-        except ObjectMissing:
+            body = folder.source.read(key, one.limit, version)
+        except ObjectTooLarge as error:
+            why = str(error)
+        except ObjectMissing as error:
             if one.may_go:
-                return one, None, None
-            raise
-        return one, folder.source.retention(key, version), body
+                return one, None
+            if one.ours:
+                raise
+            # Of a key with a control character the store lists another spelling than it knows it by.
+            why = str(error)
+        return one, _Read(folder.source.retention(key, version), body, why)
 
     return read
 

@@ -67,16 +67,13 @@ class BucketSource:
     def read(self, key: str, limit: int, version_id: str | None = None) -> bytes:
         """An object's content."""
         try:
-            content = self._store.read(key, version_id).body
+            return self._store.read(key, version_id, limit=limit).body
         except store.ObjectMissing as error:
             raise _missing(error) from error
         except store.StoreConflict as error:
             raise ObjectTooLarge(str(error)) from error
         except store.StoreError as error:
             raise SourceError(str(error)) from error
-        if len(content) > limit:
-            raise ObjectTooLarge(f"{key} has {len(content)} bytes; at most {limit} belong there")
-        return content
 
     def several(self, ask: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """`ask` for each item, `at_once` at a time, in their order."""

@@ -135,19 +135,19 @@ class ObjectStore:
             return None
         return str(answer["ETag"])
 
-    def read(self, key: str, version_id: str | None = None) -> Object:
+    def read(self, key: str, version_id: str | None = None, *, limit: int = MAX_BYTES) -> Object:
         """Return the newest version of an object, or one that is named.
 
         Raises:
             ObjectMissing: there is none under this key, or it is a delete marker.
-            StoreConflict: it is larger than anything of ours.
+            StoreConflict: it has more bytes than `limit`, so it is not read.
         """
         what, which = f"reading {key}", _version(version_id)
         answer = self._asked(lambda: self._s3.get_object(Bucket=self.bucket, Key=key, **which), what)
         size = int(answer["ContentLength"])
-        if size > MAX_BYTES:
+        if size > limit:
             answer["Body"].close()
-            raise StoreConflict(f"bucket {self.bucket}: {key} has {size} bytes, expected {MAX_BYTES} at most")
+            raise StoreConflict(f"bucket {self.bucket}: {key} has {size} bytes, expected {limit} at most")
         body = bytes(self._asked(answer["Body"].read, what))
         return Object(
             body,

@@ -14,11 +14,13 @@ import pytest
 from auditors_desk import Desk, desk
 from made_logs import Log, Signer
 
+from interlock.clients import archive_selected, archive_whole
 from interlock.clients.archive import Archive, open_archive
 from interlock.clients.archive_folder import Folder
 from interlock.clients.archive_list import encode_entries
 from interlock.clients.archive_part import PART, is_part
 from interlock.evidence.log.receipt import Receipt
+from interlock.evidence.verification.source import ObjectMissing
 
 __all__ = ["desk"]
 
@@ -257,3 +259,59 @@ def test_an_export_keeps_what_tampering_left_in_the_bucket(desk: Desk) -> None:
     assert report["findings_by_code"] == {"second-version": 1, "delete-marker": 1, "unknown-object": 1}
     assert report["first_bad"] == {"year": 2026, "index": 0}
     assert not list(desk.folder.parent.rglob("escape"))
+
+
+def test_an_object_that_can_not_be_copied_is_left_out_and_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, read = desk.log.bucket, desk.log.bucket.read
+    monkeypatch.setattr(archive_whole, "MAX_BUNDLE", 1_000_000)
+    bucket.put("other/large", bytes(1_000_001), desk.log.clock)
+    for number in range(25):
+        bucket.put(f"other/\ufffd{number:02d}", b"x", desk.log.clock)
+
+    def partly(key: str, limit: int, version_id: str | None = None) -> bytes:
+        if "\ufffd" in key:
+            raise ObjectMissing(f"{key} is not there")
+        return read(key, limit, version_id)
+
+    monkeypatch.setattr(bucket, "read", partly)
+    status, out, _ = desk.run("export", "tests", "--to", desk.folder / "archive")
+    assert status == 0
+    assert "left out other/large: other/large has 1000001 bytes; at most 1000000 belong there" in out
+    assert "left out other/\ufffd00: other/\ufffd00 is not there" in out
+    assert "left out 6 more (--json names them)" in out
+    assert (desk.run("archive", desk.folder / "archive")[0], len(out.splitlines())) == (0, 23)
+    _, out, _ = desk.run("export", "tests", "--to", desk.folder / "again", "--json")
+    assert len(json.loads(out)["left_out"]) == 26
+
+
+def test_evidence_larger_than_any_is_left_out_of_a_part_and_named(desk: Desk, monkeypatch: Any) -> None:
+    monkeypatch.setattr(archive_selected, "MAX_BLOB", 10)
+    status, out, _ = desk.run("export", "tests", "--to", desk.folder / "part", "--train", "payments")
+    assert status == 0
+    assert "left out evidence/sha256/" in out
+    assert desk.report("archive", desk.folder / "part")["findings_by_code"] == {"blob-missing": 1}
+
+
+def test_evidence_is_not_read_beyond_its_signed_size(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, read, limits = desk.log.bucket, desk.log.bucket.read, []
+
+    def noted(key: str, limit: int, version_id: str | None = None) -> bytes:
+        body = read(key, limit, version_id)
+        if key.startswith("evidence/"):
+            limits.append(limit - len(body))
+        return body
+
+    monkeypatch.setattr(bucket, "read", noted)
+    assert (desk.run("bucket", "tests")[0], limits) == (0, [0, 0])
+
+
+def test_too_little_memory_is_no_traceback(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*arguments: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(desk.log.bucket, "read", none)
+    status, out, err = desk.run("bucket", "tests")
+    assert (status, out) == (3, "")
+    assert err == "interlock-verify: out of memory; nothing is said about the evidence\n"

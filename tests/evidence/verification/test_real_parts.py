@@ -14,8 +14,10 @@ import pytest
 from made_logs import Log
 
 from interlock import verify_cli
+from interlock.clients.log_reader import BucketSource
 from interlock.clients.object_store import Keep, ObjectStore, StoreSettings
 from interlock.evidence.log.layout import parse
+from interlock.evidence.verification.source import ObjectTooLarge
 from sandbox.state import CHECKOUT
 from tests.clients.real_parts import ACCESS, AUDITOR, SECRET, running_s3, s3_client, secret_of
 from tests.tessera_fsck import accepts, rejects, run_fsck
@@ -85,12 +87,26 @@ def test_the_auditors_guide_can_be_followed_word_for_word(endpoint: str, log: Lo
     assert found.stdout.count("\nVERIFIED\n") == commands.count("interlock-verify") - 4
 
 
-def test_a_reader_that_has_heard_enough_does_not_make_it_look_wrong(log: Log, tmp_path: Path) -> None:
-    """Exit status 1 would say that something is wrong with the evidence."""
+def test_what_is_larger_than_what_belongs_there_is_not_read(endpoint: str, log: Log) -> None:
+    store = ObjectStore(StoreSettings(BUCKET, ACCESS, SECRET, endpoint, timeout=30.0))
+    key = f"{log.prefix}checkpoint"
+    with closing(BucketSource(store)) as source:
+        size = len(log.bucket.get(key))
+        assert len(source.read(key, size)) == size
+        with pytest.raises(ObjectTooLarge, match=f"has {size} bytes, expected {size - 1} at most"):
+            source.read(key, size - 1)
+
+
+@pytest.mark.parametrize(("wrong", "status"), [(False, 4), (True, 1)])
+def test_a_reader_that_has_heard_enough_does_not_change_the_exit_status(
+    log: Log, tmp_path: Path, wrong: bool, status: int
+) -> None:
     for key in log.bucket.keys(""):
         file = tmp_path / "copy" / key
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(log.bucket.get(key))
+    if wrong:
+        (tmp_path / "copy" / f"{log.prefix}seq/{1:020d}").unlink()
     (tmp_path / "log.vkey").write_text(log.heads.key.text)
     command = "interlock-verify archive copy --key log.vkey --json --quiet 2>&1 | true; echo ${PIPESTATUS[0]}"
     found = subprocess.run(
@@ -101,7 +117,7 @@ def test_a_reader_that_has_heard_enough_does_not_make_it_look_wrong(log: Log, tm
         text=True,
         timeout=60,
     )
-    assert found.stdout == "3\n"
+    assert found.stdout == f"{status}\n"
 
 
 def test_the_auditor_verifies_exports_and_finds_tampering(
@@ -131,12 +147,18 @@ def test_the_auditor_verifies_exports_and_finds_tampering(
     assert "first bad entry: 0 of" in out
     assert "delete-marker" in out
     assert "second-version" in out
+    capsys.readouterr()
+    assert verify_cli.main(["export", *where, *keys, "--to", f"{tmp_path}/again"]) == 0, capsys.readouterr()
+    assert "left out other/" in capsys.readouterr().out
+    assert verify_cli.main(["archive", f"{tmp_path}/again", *keys]) == 1
 
 
 def _tamper(endpoint: str, prefix: str) -> None:
     with closing(s3_client(endpoint)) as s3:
         s3.delete_object(Bucket=BUCKET, Key=f"{prefix}tile/0/000")
         s3.put_object(Bucket=BUCKET, Key=f"{prefix}seq/{1:020d}", Body=b"another")
+        # The store lists it in another spelling, under which it has no object.
+        s3.put_object(Bucket=BUCKET, Key="other/\x01", Body=b"x")
 
 
 @pytest.mark.sandbox

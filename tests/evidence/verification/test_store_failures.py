@@ -112,7 +112,7 @@ class Answers:
     def _raise(self) -> None:
         raise ClientError(self.answer, "Get")  # type: ignore[arg-type]
 
-    def read(self, key: str, version_id: str | None = None) -> None:
+    def read(self, key: str, version_id: str | None = None, *, limit: int = 0) -> None:
         asked(self._raise, key)
 
     retention = read

@@ -136,11 +136,11 @@ def judge_blobs(
         if version is None:
             return Finding("blob-missing", key, f"{size} bytes", "no such object", year, index)
         try:
-            content = source.read(key, MAX_BLOB, version.version_id)
+            content = source.read(key, min(MAX_BLOB, size), version.version_id)
         except ObjectMissing:
             return Finding("blob-missing", key, f"{size} bytes", "no such object", year, index)
         except ObjectTooLarge as error:
-            return Finding("blob-altered", key, f"{size} bytes", str(error)[:300], year, index)
+            return Finding("blob-size", key, f"{size} bytes", str(error)[:300], year, index)
         except SourceError as error:
             return error
         if len(content) != size:

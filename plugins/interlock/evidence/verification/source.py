@@ -24,7 +24,7 @@ MAX_CLAIM: Final = 4 * 1024 * 1024 + 4096
 MAX_BUNDLE: Final = 256 * (65_535 + 2)
 MAX_TILE: Final = 256 * 32
 MAX_CHECKPOINT: Final = MAX_NOTE_BYTES
-MAX_BLOB: Final = 256 * 1024 * 1024
+MAX_BLOB: Final = 64 * 1024 * 1024
 
 
 class SourceError(Exception):

@@ -8,14 +8,14 @@ by path, once or for ever, or a delay.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.clients.small_server import Handler, serving
 
 TOKEN = "a-token-of-the-tests"
 LIMIT = {"x-ratelimit-limit": "5000", "x-ratelimit-remaining": "4990", "x-ratelimit-reset": "1800000000"}
@@ -117,7 +117,7 @@ def running_github(base: str = "") -> Iterator[FakeGithub]:
     """Run the server on a free loopback port."""
     github = FakeGithub(base)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Github(Handler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             github.asked.append(self.path)
@@ -128,26 +128,8 @@ def running_github(base: str = "") -> Iterator[FakeGithub]:
                 answer = Answer(404, "<html>", {"content-type": "text/html"})
             time.sleep(answer.seconds)
             body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
-            try:
-                self.send_response(answer.status)
-                for name, value in {"content-type": "application/json", **answer.headers}.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(body.encode())))
-                self.end_headers()
-                self.wfile.write(body.encode())
-            except BrokenPipeError:
-                pass  # whoever asked had no patience left
+            self.send(answer.status, body, **{"content-type": "application/json", **answer.headers})
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    github.address = f"http://127.0.0.1:{server.server_address[1]}{base}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(Github) as address:
+        github.address = f"{address}{base}"
         yield github
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

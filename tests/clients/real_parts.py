@@ -90,7 +90,7 @@ class RunningVault:
 
 
 @contextlib.contextmanager
-def running_vault(folder: Path) -> Iterator[RunningVault]:
+def running_vault(folder: Path, *more: str) -> Iterator[RunningVault]:
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     log = folder / "log"
@@ -99,6 +99,7 @@ def running_vault(folder: Path) -> Iterator[RunningVault]:
             [
                 *(BIN / "bao", "server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"),
                 f"-dev-listen-address=127.0.0.1:{port}",
+                *more,
             ],
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -71,10 +71,15 @@ class StoreSettings:
             mode=_mode(found.name, service.get("object_lock_mode")),
         )
 
-    def client(self) -> Any:
+    def has_credentials(self) -> bool:
+        """Whether there is anything to ask with: the connection's access key, or what boto3 finds itself."""
+        given = self.access_key and self.secret_key
+        return bool(given) or boto3.Session().get_credentials() is not None
+
+    def client(self, service: str = "s3") -> Any:
         """A boto3 client for these settings; it sends each request once. Safe to use from several threads."""
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             aws_access_key_id=self.access_key,

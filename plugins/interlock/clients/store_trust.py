@@ -6,6 +6,7 @@ store really does with a locked object is tried by `interlock.clients.store_prob
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,11 +56,14 @@ def trust(s3: Any, settings: StoreSettings) -> None:
     key = (settings.endpoint_url, settings.bucket, settings.access_key)
     if key in _trusted:
         return
-    wrong = [finding for finding in configuration(s3, settings) if not finding.ok]
-    if wrong:
-        reasons = "; ".join(f"{one.found}, expected {one.expected} ({one.change})" for one in wrong)
-        raise StoreUntrusted(f"bucket {settings.bucket}: {reasons}")
+    if wrong := unfit(configuration(s3, settings)):
+        raise StoreUntrusted(f"bucket {settings.bucket}: {wrong}")
     _trusted.add(key)
+
+
+def unfit(findings: Iterable[Finding]) -> str:
+    """What keeps a bucket from keeping evidence, with what changes it; empty if nothing does."""
+    return "; ".join(f"{one.found}, expected {one.expected} ({one.change})" for one in findings if not one.ok)
 
 
 def configuration(s3: Any, settings: StoreSettings) -> list[Finding]:

@@ -187,22 +187,27 @@ class VaultClient:
         return frozenset(answer[path])
 
     def health(self) -> Health:
-        """Return whether Vault is initialised, sealed, a standby. Needs no credentials.
+        """Return whether Vault is initialised, sealed, a standby.
+
+        It needs no credentials, and is asked outside the namespace: within one, Vault has no such path.
 
         Raises:
-            VaultUnavailable: it can't be reached.
+            VaultUnavailable: it can't be reached, or is no Vault.
         """
+        address = self._settings.address
         try:
-            answer = self._hvac.sys.read_health_status(method="GET")
-            told: Mapping[str, Any] = answer if isinstance(answer, dict) else answer.json()
-        except (requests.RequestException, hvac_errors.VaultError, ValueError) as error:
-            raise VaultUnavailable(f"{self._settings.address}: no health status: {error}") from error
-        return Health(
-            bool(told["initialized"]),
-            bool(told["sealed"]),
-            str(told.get("version", "")),
-            bool(told.get("standby", False)),
-        )
+            answer = self._hvac.session.get(f"{address}/v1/sys/health", timeout=self._settings.timeout)
+            told: Mapping[str, Any] = answer.json()
+            return Health(
+                bool(told["initialized"]),
+                bool(told["sealed"]),
+                str(told.get("version", "")),
+                bool(told.get("standby", False)),
+            )
+        except requests.RequestException as error:
+            raise VaultUnavailable(f"{address}: no health status: {error}") from error
+        except (KeyError, TypeError) as error:
+            raise VaultUnavailable(f"{address}: what answers there is no Vault") from error
 
     def secret(self, path: str) -> SecretFacts:
         """Describe the secret at `path` under the mount point, without its values.

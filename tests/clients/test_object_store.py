@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from interlock.clients.log_store import LogStore
 from interlock.clients.object_store import (
     Keep,
     ObjectMissing,
@@ -20,6 +22,8 @@ from interlock.clients.object_store import (
     StoreUnavailable,
     StoreUntrusted,
 )
+from interlock.evidence.log.layout import blob_key
+from interlock.evidence.statement import sha256
 from tests.clients.real_parts import AUDITOR, WRITER, secret_of
 
 
@@ -225,6 +229,29 @@ def test_listings_go_on_past_one_answer(store: ObjectStore, s3: Any) -> None:
     assert [one.key for one in store.versions(prefix)] == names
 
 
+def test_a_lock_is_prolonged_to_that_of_a_new_object_and_never_shortened(
+    store: ObjectStore, store_settings: StoreSettings
+) -> None:
+    name = key()
+    store.create(name, b"x", keep=Keep.DERIVED)
+    store.prolong(name, store.read(name))
+    until = store.retention(name).until
+    assert abs(until - datetime.now(UTC) - timedelta(days=1095)) < timedelta(minutes=1)
+    with closing(ObjectStore(replace(store_settings, retention=timedelta(days=2)))) as other:
+        other.prolong(name, other.read(name))
+    assert store.retention(name).until == until
+
+
+def test_evidence_that_is_there_already_is_locked_as_long_as_new_evidence(store: ObjectStore) -> None:
+    blob = uuid4().hex.encode()
+    name = blob_key(sha256(blob))
+    store.create(name, blob, keep=Keep.DERIVED)
+    with closing(LogStore(store, "interlock/tests", lambda fresh: [])) as log:
+        log.put_blobs([blob])
+    assert store.retention(name).until > datetime.now(UTC) + timedelta(days=1094)
+    assert len(list(store.versions(name))) == 1
+
+
 def test_an_object_larger_than_any_of_ours_is_not_read(store: ObjectStore) -> None:
     name = key()
     store.create(name, b"12345")
@@ -247,5 +274,7 @@ def test_the_policies_of_the_writer_and_the_auditor_give_what_each_needs(
             assert reader.retention(name, one.version_id).mode == "GOVERNANCE"
     with pytest.raises(StoreRefused):
         auditor.create(key(), b"{}")
+    writer.prolong(name, writer.read(name))
+    assert auditor.retention(name).until > datetime.now(UTC) + timedelta(days=1094)
     writer.close()
     auditor.close()

@@ -222,8 +222,11 @@ class LogStore:
             etag = found.etag
 
     def put_blobs(self, blobs: Iterable[bytes]) -> None:
-        """Put evidence blobs, several at once."""
-        waits = [self._pool.submit(self._put_same, blob_key(sha256(blob)), blob, blob) for blob in blobs]
+        """Put evidence blobs, several at once; one that is there already is locked as long as a new one."""
+        waits = [
+            self._pool.submit(self._put_same, blob_key(sha256(blob)), blob, blob, prolong=True)
+            for blob in blobs
+        ]
         errors = [error for wait in waits if (error := wait.exception())]
         if errors:
             raise errors[0]
@@ -277,13 +280,15 @@ class LogStore:
         keep = Keep.LASTING if place.lasting else Keep.DERIVED
         return self.store.create(key, body, keep=keep, content_type=place.content_type)
 
-    def _put_same(self, key: str, content: bytes, same: bytes | str) -> None:
-        """Create an object, or find that what is there says the same."""
+    def _put_same(self, key: str, content: bytes, same: bytes | str, *, prolong: bool = False) -> None:
+        """Create an object, or find that what is there says the same; its lock may be prolonged then."""
         if self._create(key, content):
             return
-        found = self.store.get(key)
-        if found != content and (isinstance(same, bytes) or _body(found) != same):
+        found = self.store.read(key)
+        if found.body != content and (isinstance(same, bytes) or _body(found.body) != same):
             raise LogConflict(f"bucket {self.store.bucket}: {key} is something else than what belongs there")
+        if prolong:
+            self.store.prolong(key, found)
 
 
 def _body(note: bytes) -> str | None:

@@ -56,6 +56,8 @@ __all__ = [
 DERIVED_RETENTION: Final = timedelta(days=1)
 MAX_BYTES: Final = 64 * 1024 * 1024
 """No object of a log is larger than 17 MB; a larger one isn't read into memory."""
+PROLONGED_FROM: Final = timedelta(hours=1)
+"""A lock that ends so much too early is left as it is."""
 _RACES: Final = 8
 _RACE_PAUSE_SECONDS: Final = 0.05
 
@@ -178,6 +180,28 @@ class ObjectStore:
         )
         told = answer["Retention"]
         return Retention(str(told["Mode"]), in_utc(told["RetainUntilDate"]))
+
+    def prolong(self, key: str, found: Object) -> None:
+        """Lock a version that was read until a lasting object of now would be; a longer lock stays.
+
+        Raises:
+            StoreError: see `store_errors`.
+        """
+        until, mode = self._now() + self._settings.retention, str(self._settings.mode)
+        if found.retention is not None:
+            if found.retention.until > until - PROLONGED_FROM:
+                return
+            mode = found.retention.mode
+
+        def put() -> Any:
+            return self._s3.put_object_retention(
+                Bucket=self.bucket,
+                Key=key,
+                VersionId=found.version_id,
+                Retention={"Mode": mode, "RetainUntilDate": until},
+            )
+
+        self._asked(put, f"prolonging the lock of {key}")
 
     def keys(self, prefix: str, after: str = "", delimiter: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in the order of their bytes.

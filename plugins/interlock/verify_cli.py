@@ -189,7 +189,8 @@ def _since(asked: argparse.Namespace, source: Source, trust: Trust) -> SignedHea
         return None
     try:
         if asked.since.isascii() and asked.since.isdigit() and len(asked.since) <= 18:
-            return trusted_head(source, trust, _year(asked), int(asked.since))
+            size = int(asked.since)
+            return trusted_head(source, trust, _year(asked), size) if size else None
         return read_head(_file(Path(asked.since), MAX_CHECKPOINT, "a checkpoint"), trust, asked.since)
     except HeadError as error:
         raise UsageError(f"--since {asked.since}: expected {error.expected}; {error}") from None

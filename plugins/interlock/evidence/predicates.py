@@ -169,6 +169,10 @@ CLOSED_URI: Final = f"{BASE}/log-closed/v1"
 """The last entry of a year's log."""
 OPENED_URI: Final = f"{BASE}/log-opened/v1"
 """The first entry of a log that goes on where the year before ended."""
+KNOWN: Final = frozenset(
+    {*(one.uri for one in PREDICATES.values()), LATE_URI, SHIPPED_URI, CLOSED_URI, OPENED_URI}
+)
+"""The URIs of all types that this version makes."""
 
 
 def predicate(name: str) -> Predicate:

@@ -201,6 +201,7 @@ class Log:
             key = f"evidence/sha256/{sha256(made.evidence)}"
             if key not in self.bucket.stored:
                 self.bucket.put(key, made.evidence, self.clock)
+            self.bucket.stored[key][-1].lock = Retention("GOVERNANCE", self.clock + KEEP)
         return made.payload
 
     def leaf(
@@ -302,6 +303,7 @@ class Log:
     def next_year(self) -> Log:
         self.commit(self.system("log-closed"), closes=True)
         log = Log(self.bucket, self.year + 1, signers=(self.heads, self.statements))
+        log.said = self.said
         log.commit(log.system("log-opened", checkpoint=self.checkpoint(len(self.leaves)).decode()))
         return log
 

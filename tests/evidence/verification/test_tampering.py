@@ -13,6 +13,7 @@ from made_logs import NOW, Log, Signer
 from made_trees import hashed
 from tampering import TABLE, Case, change_entry, clean, fresh, seq
 
+from interlock.evidence.predicates import BASE
 from interlock.evidence.statement import Run, canonical
 from interlock.evidence.verification.verify import Witness
 
@@ -51,6 +52,13 @@ def test_tampering_is_found_at_the_right_entry(case: Case) -> None:
         ("a statement of tomorrow", lambda log: _tomorrow(log), "clock-future"),
         ("a late attestation that gives another time than its statement", lambda log: _late(log, claimed_at="2026-01-01T00:00:00.000000Z"), "late-malformed"),
         ("a late attestation in another spelling", lambda log: _spelled(log), "late-malformed"),
+        ("a payload in Base 64 whose unused bits are set", lambda log: _loosened(_padded(log), "payload"), "envelope-malformed"),
+        ("a signature in Base 64 whose unused bits are set", lambda log: _loosened(log.leaf(), "sig"), "envelope-malformed"),
+        ("a payload with spaces", lambda log: _respelled(log, b":", b": "), "statement-malformed"),
+        ("a payload with a member twice", lambda log: _respelled(log, b'{"_type"', b'{"_type":"x","_type"'), "statement-malformed"),
+        ("a payload with an escape that none needs", lambda log: _respelled(log, b"train", b"tr\\u0061in"), "statement-malformed"),
+        ("a payload with another number for the same value", lambda log: _respelled(log, b'"dropped_fields":0', b'"dropped_fields":0.0'), "statement-malformed"),
+        ("a second beginning of the log", lambda log: log.system("log-opened", checkpoint=log.checkpoint(5).decode()), "opened-again"),
         ("the end of the log in a claim that does not close it", lambda log: log.system("log-closed"), "close-mismatch"),
     ],
 )  # fmt: skip
@@ -63,6 +71,27 @@ def test_what_a_writer_with_the_keys_did_wrong_is_found(
     report = log.verify(now=log.clock + timedelta(days=2))
     assert code in report.findings.counts, [*report.findings]
     assert report.first_bad == (2026, 6)
+
+
+def _padded(log: Log) -> bytes:
+    """A leaf whose payload is no multiple of three bytes."""
+    payloads = (log.payload(reason="x" * count) for count in range(1, 4))
+    return log.statements.envelope(next(one for one in payloads if len(one) % 3))
+
+
+def _loosened(leaf: bytes, member: str) -> bytes:
+    """The same envelope with the last, unused bit of a member's Base 64 set."""
+    content = json.loads(leaf)
+    place = content if member == "payload" else content["signatures"][0]
+    assert place[member].endswith("=")
+    end = place[member].rstrip("=")
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    place[member] = place[member].replace(end, end[:-1] + digits[digits.index(end[-1]) + 1])
+    return canonical(content)
+
+
+def _respelled(log: Log, old: bytes, new: bytes) -> bytes:
+    return log.statements.envelope(log.payload().replace(old, new, 1))
 
 
 def _break(leaf: bytes) -> bytes:
@@ -122,6 +151,61 @@ def test_the_mark_of_the_last_claim_has_to_fit_its_entry(
     assert dict(report.findings.counts) == {"close-mismatch": 1}, does
     log.bucket.remove(f"log/2026/seq/{0:020d}")  # also where the entries are put together again
     assert log.verify().findings.counts["close-mismatch"] == 1
+
+
+def test_two_sizes_of_one_blob_are_found() -> None:
+    log = Log()
+    log.commit(leaf := log.leaf(blob=True))
+    payload = json.loads(base64.b64decode(json.loads(leaf)["payload"]))
+    payload["predicate"]["evidence"]["size"] += 1
+    log.commit(log.statements.envelope(canonical(payload)))
+    report = log.verify()
+    assert dict(report.findings.counts) == {"blob-size": 1}
+    assert report.first_bad == (2026, 1)
+
+
+def test_two_sizes_of_one_blob_in_two_years_are_found() -> None:
+    old = Log()
+    old.commit(leaf := old.leaf(blob=True))
+    payload = json.loads(base64.b64decode(json.loads(leaf)["payload"]))
+    payload["predicate"]["evidence"]["size"] += 1
+    new = old.next_year()
+    new.commit(new.statements.envelope(canonical(payload)))
+    assert new.verify().findings.counts["blob-size"] == 1
+
+
+def test_a_fraction_and_letters_beyond_ascii_are_canonical() -> None:
+    log = Log()
+    for fields in ({"soak_seconds": 1.5}, {"soak_seconds": 1e21}, {"reason": "é \u2028 😀 \x7f \x1f"}):
+        log.commit(log.leaf("verify", **fields))
+    assert dict(log.verify().findings.counts) == {}
+
+
+@pytest.mark.parametrize("uri", ["https://in-toto.io/attestation/vsa/v1", f"{BASE}/promote/v2"])
+def test_a_statement_of_an_unknown_type_is_said_and_no_error(uri: str) -> None:
+    log = Log()
+    payload = json.loads(log.payload())
+    log.commit(log.leaf(), log.statements.envelope(canonical({**payload, "predicateType": uri})))
+    report = log.verify()
+    assert (report.exit, dict(report.findings.counts)) == (0, {"statement-unknown": 1})
+    assert [one.index for one in report.findings] == [1]
+
+
+def test_a_statement_that_is_later_than_its_claim_says_is_found() -> None:
+    log = Log()
+    log.commit(log.leaf(), at=log.clock - timedelta(minutes=4))
+    assert dict(log.verify().findings.counts) == {}
+    log.commit(log.leaf(), at=log.clock - timedelta(minutes=6))
+    report = log.verify()
+    assert dict(report.findings.counts) == {"clock-future": 1}
+    assert next(iter(report.findings)).expected.endswith("when its claim was made")
+
+
+def test_a_delete_marker_on_a_partial_tile_that_was_replaced_is_said() -> None:
+    log = fresh()
+    log.bucket.marker("log/2026/tile/0/001.p/8", log.clock)
+    report = log.verify(now=NOW)
+    assert (report.exit, dict(report.findings.counts)) == (0, {"partial-deleted": 1})
 
 
 def test_a_claim_of_tomorrow_is_found() -> None:

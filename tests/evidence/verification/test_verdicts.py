@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +15,12 @@ from tampering import fresh, seq
 
 from interlock.clients.archive import open_archive
 from interlock.clients.archive_export import export
-from interlock.evidence.statement import Run, sha256
+from interlock.evidence.redaction import rfc3339
+from interlock.evidence.statement import Run, canonical, sha256
 from interlock.evidence.verification.heads import read_head
 from interlock.evidence.verification.report import Exit, Report
 from interlock.evidence.verification.selection import Selection
+from interlock.evidence.verification.source import Retention
 from interlock.evidence.verification.verify import Options, Witness, verify
 
 __all__ = ["desk"]
@@ -177,6 +180,11 @@ def test_a_missing_tile_before_the_trusted_head_makes_all_be_verified() -> None:
     assert report.unchecked[0].startswith("it was verified as a whole: ")
 
 
+def test_since_nothing_is_all(desk: Desk) -> None:
+    report = desk.report("bucket", "tests", "--since", "0", "--year", "2026")
+    assert (report["exit"], report["years"][0]["start"], report["years"][0]["proven"]) == (0, 0, 310)
+
+
 @pytest.mark.parametrize("year", ["5", "-1", "99999"])
 def test_a_year_that_no_log_can_have_is_wrong_usage(desk: Desk, year: str) -> None:
     status, _, err = desk.run("bucket", "tests", "--since", "8", "--year", year)
@@ -322,6 +330,23 @@ def test_a_lock_of_a_version_without_a_time_is_not_called_long_enough() -> None:
     report = log.verify()
     assert (report.exit, dict(report.findings.counts)) == (4, {})
     assert report.missing == ["for how long 1 versions are locked: nothing says when the store took them"]
+
+
+def test_evidence_has_to_be_locked_as_long_as_the_newest_statement_that_names_it() -> None:
+    log = Log()
+    log.commit(leaf := log.leaf(blob=True))
+    (key,) = log.bucket.keys("evidence/")
+    payload = json.loads(base64.b64decode(json.loads(leaf)["payload"]))
+    log.clock += timedelta(days=30)
+    payload["predicate"]["at"] = rfc3339(log.clock)
+    log.commit(log.statements.envelope(canonical(payload)))
+    report = log.verify()
+    assert dict(report.findings.counts) == {"retention-short": 1}
+    (found,) = report.findings
+    assert (found.object, found.place) == (key, (2026, 0))
+    assert found.found.endswith(", 30 days short")
+    log.bucket.stored[key][0].lock = Retention("GOVERNANCE", log.clock + KEEP)
+    assert dict(log.verify().findings.counts) == {}
 
 
 def test_years_of_a_copy_are_compared_as_of_when_it_was_made() -> None:

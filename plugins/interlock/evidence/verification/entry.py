@@ -6,8 +6,6 @@ shipped, inside a `late` attestation that gives both times; until then only the 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from interlock.evidence.envelope import PAYLOAD_TYPE, pae
-from interlock.evidence.predicates import BASE, LATE_URI
+from interlock.evidence.log.strict import LogFormatError, from_base64
+from interlock.evidence.predicates import BASE, KNOWN, LATE_URI
 from interlock.evidence.statement import STATEMENT_TYPE, canonical
 from interlock.evidence.verification.findings import Affected
 from interlock.evidence.verification.source import shifted
@@ -56,6 +55,7 @@ class Entry:
         blob: digest and size of the evidence beside it.
         body: the predicate of a `seal`, `shipped`, `log-opened` or `log-closed`; else None.
         shipped_at: of a late attestation.
+        known: whether this version knows its predicate type.
     """
 
     digest: str
@@ -68,6 +68,7 @@ class Entry:
     blob: tuple[str, int] | None
     body: dict[str, Any] | None = None
     shipped_at: datetime | None = None
+    known: bool = True
 
     def affected(self, index: int) -> Affected:
         """It, as a finding names it."""
@@ -130,18 +131,29 @@ def _envelope(leaf: bytes) -> tuple[bytes, bytes, str]:
         )
         if canon.encode() != leaf:
             raise ValueError("not canonical, or with more members")
-        return base64.b64decode(payload, validate=True), base64.b64decode(signature, validate=True), keyid
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        body = from_base64(payload, "payload", LogFormatError)
+        return body, from_base64(signature, "sig", LogFormatError), keyid
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EntryError("envelope-malformed", expected, f"{type(error).__name__}: {error}"[:200]) from None
 
 
 def _statement(payload: bytes, *, whole: bool) -> Entry:
+    fractions: list[str] = []
+
+    def fraction(text: str) -> float:
+        fractions.append(text)
+        return float(text)
+
     try:
-        content = json.loads(payload)
+        content = json.loads(payload, parse_float=fraction)
         if content["_type"] != STATEMENT_TYPE:
             raise ValueError(f"_type {content['_type']!r}"[:80])
         if content["predicateType"] == LATE_URI:
             return _late(content, payload, whole=whole)
+        # Of the rest Python's own printer, which is the faster one, makes canonical JSON too.
+        odd = bool(fractions) or not payload.isascii()
+        if (odd or _printed(content) != payload) and canonical(content) != payload:
+            raise ValueError("not canonical JSON (RFC 8785): it can be read in more than one way")
         return _plain(content, hashlib.sha256(payload).hexdigest(), late=False, shipped_at=None, whole=whole)
     except EntryError:
         raise
@@ -151,6 +163,10 @@ def _statement(payload: bytes, *, whole: bool) -> Entry:
             "an in-toto Statement v1 of Interlock",
             f"{type(error).__name__}: {error}"[:200],
         ) from None
+
+
+def _printed(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _late(content: dict[str, Any], payload: bytes, *, whole: bool) -> Entry:
@@ -218,6 +234,7 @@ def _plain(
         blob=blob,
         body=body if whole or kind in _KEPT else None,
         shipped_at=shipped_at,
+        known=uri in KNOWN,
     )
 
 

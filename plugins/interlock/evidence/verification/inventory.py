@@ -36,7 +36,8 @@ class Irregular:
         """What it means; `year` and `index` are of the first entry that it concerns."""
         known = self.code != "unknown-object"
         expected = "one version" if known else "a claim, a tile or a checkpoint"
-        found = {"delete-marker": "a delete marker", "second-version": "another version"}
+        marker = "a delete marker"
+        found = {"delete-marker": marker, "partial-deleted": marker, "second-version": "another version"}
         said = f"{found.get(self.code, 'this key')}, {self.version.version_id}".rstrip(", ")
         return Finding(self.code, self.key, expected, said, year, index)
 
@@ -98,6 +99,9 @@ class YearInventory:
         tile = of_ref(place.tile) if place.tile is not None else None
         contents = [one for one in versions if not one.marker]
         if tile is not None and tile[2] < WIDTH:
+            for one in versions:
+                if one.marker:
+                    self.irregular.append(Irregular("partial-deleted", one.key, one, claim, tile))
             if not versions[0].marker:
                 self._covers(tile, versions[0])
             return

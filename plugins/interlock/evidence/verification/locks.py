@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 
 from interlock.evidence.log.layout import BLOBS
 from interlock.evidence.statement import evidence_key
 from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.named import Named
 from interlock.evidence.verification.source import (
     MAX_BLOB,
     ObjectMissing,
@@ -95,7 +97,7 @@ def blob_versions(source: Source, digests: Iterable[str], *, all_at_once: bool) 
 
 def judge_blobs(
     source: Source,
-    wanted: Mapping[str, tuple[int, int, int]],
+    wanted: Mapping[str, Named],
     findings: Findings,
     progress: Callable[[int], None],
     *,
@@ -107,7 +109,7 @@ def judge_blobs(
 
     Args:
         source: has them.
-        wanted: by digest: the signed size, and year and index of the first entry that names it.
+        wanted: by digest, what statements name.
         findings: takes what is found.
         progress: told how many were read.
         all_at_once: list all blobs in one listing.
@@ -119,7 +121,7 @@ def judge_blobs(
         return [], Missed(len(wanted), str(error))
     for versions in listed:
         digest = versions[0].key.removeprefix(BLOBS)
-        place = wanted[digest][1:] if digest in wanted else None
+        place = _place(wanted.get(digest))
         for one in versions:
             if one.marker:
                 _add(findings, "delete-marker", one.key, "the object", "a delete marker", place)
@@ -130,7 +132,7 @@ def judge_blobs(
             committed[digest] = contents[-1]
 
     def check(digest: str) -> Finding | SourceError | None:
-        size, year, index = wanted[digest]
+        size, year, index = wanted[digest].size, wanted[digest].year, wanted[digest].index
         version = committed.get(digest)
         key = evidence_key(digest)
         if version is None:
@@ -166,8 +168,18 @@ def judge_retention(
     wanted: Wanted,
     findings: Findings,
     progress: Callable[[int], None],
+    blobs: Mapping[str, Named] = MappingProxyType({}),
 ) -> Locks:
-    """Check how each version is locked; returns how many were looked at."""
+    """Check how each version is locked; returns how many were looked at.
+
+    Args:
+        source: has them.
+        versions: those that are asked for, each with the first entry that it concerns.
+        wanted: how they have to be locked.
+        findings: takes what is found.
+        progress: told how many were looked at.
+        blobs: what statements name: it has to be locked as long as the newest of them is.
+    """
 
     def ask(item: tuple[Version, Place]) -> Retention | SourceError | None:
         version, _ = item
@@ -186,13 +198,19 @@ def judge_retention(
             continue
         count += 1
         undated += found is not None and version.modified is None
-        _judge_lock(version, place, found, wanted, findings)
+        named = blobs.get(version.key.removeprefix(BLOBS)) if version.key.startswith(BLOBS) else None
+        _judge_lock(version, place, found, wanted, findings, named)
         progress(count)
     return Locks(count, undated, missed, untold)
 
 
 def _judge_lock(
-    version: Version, place: Place, found: Retention | None, wanted: Wanted, findings: Findings
+    version: Version,
+    place: Place,
+    found: Retention | None,
+    wanted: Wanted,
+    findings: Findings,
+    named: Named | None,
 ) -> None:
     if found is None:
         _add(findings, "retention-missing", version.key, f"locked in mode {wanted.mode}", "not locked", place)
@@ -201,11 +219,24 @@ def _judge_lock(
     if found.mode not in modes:
         _add(findings, "retention-mode", version.key, " or ".join(modes), found.mode, place)
     if version.modified is not None:
-        least = shifted(version.modified, wanted.keep - wanted.tolerance)
+        begin = version.modified
+        if named is not None and named.newest is not None:
+            begin = max(begin, named.newest)
+        least = shifted(begin, wanted.keep - wanted.tolerance)
         if found.until < least:
-            short = wanted.keep - (found.until - version.modified)
+            short = wanted.keep - (found.until - begin)
             said = f"{found.until.isoformat()}, {short.days} days short"
             _add(findings, "retention-short", version.key, f"until {least.isoformat()} or later", said, place)
+
+
+def with_places(blobs: Iterable[Version], named: Mapping[str, Named]) -> Iterator[tuple[Version, Place]]:
+    """Versions of blobs, each with the first entry that names it."""
+    for version in blobs:
+        yield version, _place(named.get(version.key.removeprefix(BLOBS)))
+
+
+def _place(named: Named | None) -> Place:
+    return None if named is None else (named.year, named.index)
 
 
 def _add(findings: Findings, code: str, key: str, expected: str, found: str, place: Place) -> None:

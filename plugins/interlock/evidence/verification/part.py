@@ -18,7 +18,14 @@ from interlock.evidence.log.layout import LOGS, seq_key
 from interlock.evidence.verification import words
 from interlock.evidence.verification.findings import Finding, Findings
 from interlock.evidence.verification.inventory import YearInventory
-from interlock.evidence.verification.locks import Locks, Missed, Place, judge_blobs, judge_retention
+from interlock.evidence.verification.locks import (
+    Locks,
+    Missed,
+    Place,
+    judge_blobs,
+    judge_retention,
+    with_places,
+)
 from interlock.evidence.verification.receipts import Shown, verify_receipt
 from interlock.evidence.verification.report import Report, YearReport
 from interlock.evidence.verification.runs import Read, judge_runs, listed_by_all
@@ -211,8 +218,7 @@ class _Part:
     def _locks(self, blobs: list[Version]) -> Locks:
         if not self._options.retention or not self._source.knows_versions:
             return Locks()
-        places = {digest: (year, index) for digest, (_, year, index) in self._statements.blobs.items()}
-        asked: list[tuple[Version, Place]] = [(one, places.get(one.key.rpartition("/")[2])) for one in blobs]
+        asked: list[tuple[Version, Place]] = [*with_places(blobs, self._statements.blobs)]
         claims = [one for one in self._source.versions(LOGS) if not one.marker]
         listed = {one.key for one in claims}
         claims += [Version(key, "") for key in self._claimed.claims() if key not in listed]

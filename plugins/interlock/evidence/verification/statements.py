@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from interlock.evidence.verification.entry import Entry, EntryError, describe, read_entry
 from interlock.evidence.verification.findings import Finding, Findings
+from interlock.evidence.verification.named import Blobs, Named
 from interlock.evidence.verification.source import shifted
 from interlock.evidence.verification.trust import Trust
 
@@ -108,7 +109,7 @@ class Statements:
         self.kinds: Counter[str] = Counter()
         self.digests: dict[bytes, tuple[int, int]] = {}
         self.runs: dict[str, RunSeen] = {}
-        self.blobs: dict[str, tuple[int, int, int]] = {}
+        self.blobs = Blobs()
         self.links: list[tuple[int, int, Entry]] = []
         self.signed = 0
 
@@ -148,8 +149,7 @@ class Statements:
             self.older.append(Older(entry.digest, entry.at, index, batch.object))
         self.grades["attested late" if entry.late else "signed then"] += 1
         self.kinds[entry.kind] += 1
-        if entry.blob is not None:
-            self.blobs.setdefault(entry.blob[0], (entry.blob[1], batch.year, index))
+        self._odd(batch, index, entry)
         if entry.kind in ("log-opened", "log-closed"):
             self.links.append((batch.year, index, entry))
         elif entry.run_hash and entry.kind not in SYSTEM:
@@ -161,6 +161,21 @@ class Statements:
             else:
                 run.digests.append(key)
         return entry
+
+    def _odd(self, batch: Batch, index: int, entry: Entry) -> None:
+        """What a statement says that no writer says, or that others contradict."""
+        affected = entry.affected(index)
+        if not entry.known:
+            expected = "a type of statement that this version makes"
+            self._found(batch, index, "statement-unknown", expected, entry.kind, affected)
+        if entry.kind == "log-opened" and index:
+            self._found(batch, index, "opened-again", "it as entry 0", f"it as entry {index}", affected)
+        if entry.blob is None:
+            return
+        digest, size = entry.blob
+        differs = self.blobs.name(digest, Named(size, batch.year, index, batch.modified))
+        if differs is not None:
+            self._found(batch, index, "blob-size", *differs, affected)
 
     def _closing(self, batch: Batch, entries: Sequence[Entry]) -> None:
         """The last claim's mark is in its first line, which nobody signs: its entry has to bear it out."""

@@ -18,7 +18,16 @@ from interlock.evidence.verification.findings import Findings
 from interlock.evidence.verification.heads import HeadError, SignedHead, judge_newest, read_head, read_heads
 from interlock.evidence.verification.inventory import YearInventory
 from interlock.evidence.verification.links import judge_links
-from interlock.evidence.verification.locks import Locks, Missed, Place, Wanted, judge_blobs, judge_retention
+from interlock.evidence.verification.locks import (
+    Locks,
+    Missed,
+    Place,
+    Wanted,
+    judge_blobs,
+    judge_retention,
+    with_places,
+)
+from interlock.evidence.verification.named import named_by_all
 from interlock.evidence.verification.report import Report, YearReport
 from interlock.evidence.verification.runs import Read, judge_runs
 from interlock.evidence.verification.seen import Witness, compare, compare_sizes, read_witnesses
@@ -112,7 +121,7 @@ class _Verification:
                 self._doubled(one, start)
         blobs: list[Version] = []
         missed = Missed()
-        wanted = {digest: place for one in results for digest, place in one.statements.blobs.items()}
+        wanted = named_by_all([one.statements.blobs for one in results], findings)
         if options.blobs:
             with self._timed("blobs"):
                 blobs, missed = judge_blobs(
@@ -121,10 +130,14 @@ class _Verification:
         locks = Locks()
         if options.retention and source.knows_versions:
             with self._timed("locks"):
-                places = {digest: (year, index) for digest, (_, year, index) in wanted.items()}
-                versions = [*self._lasting(inventories, results), *_with_places(blobs, places)]
+                versions = [*self._lasting(inventories, results), *with_places(blobs, wanted)]
                 locks = judge_retention(
-                    source, versions, options.lock, findings, lambda done: self._progress("locks", done)
+                    source,
+                    versions,
+                    options.lock,
+                    findings,
+                    lambda done: self._progress("locks", done),
+                    wanted,
                 )
         report.grades = sum((one.statements.grades for one in results), Counter[str]())
         report.counts = {
@@ -273,8 +286,3 @@ def _first_of(result: YearResult, claim: int | None, tile: tuple[int, int, int] 
     if at == len(numbers):
         return result.size
     return result.firsts[numbers[at - 1]] if at else 0
-
-
-def _with_places(blobs: list[Version], places: dict[str, tuple[int, int]]) -> Iterator[tuple[Version, Place]]:
-    for version in blobs:
-        yield version, places.get(version.key.rpartition("/")[2])

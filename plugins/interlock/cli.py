@@ -1,4 +1,4 @@
-"""The command `interlock`: look at runs and locks, stop a line, free a lock, ship, try what is needed.
+"""The command `interlock`: look at runs and locks, stop a line, free a lock, ship, look at environments.
 
 It reads Airflow's connections from the environment (AIRFLOW_CONN_…) and needs no Airflow.
 """
@@ -18,7 +18,7 @@ from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.kubernetes import Conflict, KubernetesClient, KubernetesError
 from interlock.connections import ConnectionMissing, connection
 from interlock.manifest import Manifest, ObjectRef
-from interlock.project import environments_file, include
+from interlock.project import environments_file, expectations_file, include
 from interlock.settings import Settings
 from interlock.status import name, spool_lines, status
 from interlock.trains import lock
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _doctor(environment)
         if asked.command == "ship":
             return _ship(environment)
+        if asked.command == "environment":
+            return _check(environment, asked.pull_requests)
         return asyncio.run(_with_client(asked, environment))
     except (Refusal, ConnectionMissing, KubernetesError, TrainFileError, OSError) as error:
         print(f"interlock: {error}", file=sys.stderr)
@@ -71,6 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     unlock.add_argument("--force", action="store_true", help="also from a run under way: it is stopped")
     add("ship", [common], "carry what waits in the spool to the evidence store now; exit 1 if any is left")
     add("doctor", [common], "try each connection and right that Interlock needs; exit 1 if one is missing")
+    check = add(
+        "environment", [common], "look at GitHub, Vault, tools and the store; exit 1 unless it passes"
+    )
+    check.add_argument(
+        "--pull-request",
+        action="append",
+        dest="pull_requests",
+        metavar="OWNER/NAME#NUMBER",
+        help="instead of those of include/environment.yaml; can be given again",
+    )
     return parser
 
 
@@ -215,6 +227,23 @@ def _doctor(environment: Environment) -> int:
         print(line, flush=True)
     print(summary(checked, missing, warned))
     return 1 if missing else 0
+
+
+def _check(environment: Environment, pull_requests: list[str] | None) -> int:
+    from interlock.doctor.environment import Question, check_environment
+    from interlock.environment.expectations import load_expectations
+
+    question = Question(
+        environment,
+        load_expectations(expectations_file()),
+        include(),
+        Settings.of_environment(),
+        connection,
+        None if pull_requests is None else tuple(pull_requests),
+    )
+    result = check_environment(question)
+    print(result.page())
+    return 0 if result.verdict == "passed" else 1
 
 
 def summary(checked: int, failed: int, warned: int) -> str:

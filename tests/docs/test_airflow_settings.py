@@ -9,13 +9,19 @@ import pytest
 import yaml
 from project_documents import CHECKOUT, dags, named, table
 
+from interlock.clients.github_settings import GithubSettings
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.object_store import StoreSettings
 from interlock.clients.vault import VaultSettings
 from interlock.connections import Connection
 
 FILE = CHECKOUT / "airflow_settings.yaml"
-SETTINGS = {"kubernetes": KubernetesSettings, "vault": VaultSettings, "aws": StoreSettings}
+SETTINGS = {
+    "kubernetes": KubernetesSettings,
+    "vault": VaultSettings,
+    "aws": StoreSettings,
+    "github": GithubSettings,
+}
 _PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)*")
 
 

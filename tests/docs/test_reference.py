@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from interlock import cli, metrics
-from interlock.project import environments_file, train_files
+from interlock.environment.expectations import Expectations, load_expectations
+from interlock.project import environments_file, expectations_file, train_files
 from interlock.settings import LOG_VAULT, SECTION, Settings
 from interlock.trains.files import EnvironmentEntry, TrainFile
 from interlock.trains.model import load_environments, load_train
@@ -72,7 +73,7 @@ def test_each_environment_variable_is_documented() -> None:
 
 def _connections() -> set[str]:
     """The connections that the environments, the settings and the hooks' defaults name."""
-    found = {LOG_VAULT} | {
+    found = {LOG_VAULT, str(load_expectations(expectations_file()).vault.audit_connection)} | {
         name
         for environment in load_environments(environments_file()).values()
         for name in (environment.kubernetes, environment.vault, environment.store)
@@ -87,7 +88,10 @@ def _connections() -> set[str]:
 
 def test_each_connection_is_documented_with_the_type_that_its_hook_has() -> None:
     _same("connections", "Connections", set(named("Connections")), _connections())
-    types = {hook.default_conn_name: hook.conn_type for hook in _hooks()} | {LOG_VAULT: "vault"}
+    types = {hook.default_conn_name: hook.conn_type for hook in _hooks()} | {
+        LOG_VAULT: "vault",
+        "interlock_audit_vault": "vault",
+    }
     assert dict(zip(named("Connections"), named("Connections", 1), strict=True)) == types
 
 
@@ -181,7 +185,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "model"), [("Train files", TrainFile), ("Environments", EnvironmentEntry)]
+    ("heading", "model"),
+    [
+        ("Train files", TrainFile),
+        ("Environments", EnvironmentEntry),
+        ("Expectations of an environment", Expectations),
+    ],
 )
 def test_each_field_of_a_file_is_documented_with_its_default(heading: str, model: type[BaseModel]) -> None:
     fields = dict(_fields(model))
@@ -192,7 +201,8 @@ def test_each_field_of_a_file_is_documented_with_its_default(heading: str, model
         if shown == "needed":
             assert field.is_required(), name
         elif shown.startswith("`"):
-            assert str(field.default).lower() == shown.strip("`").lower(), name
+            default = ", ".join(field.default) if isinstance(field.default, list) else str(field.default)
+            assert default.lower() == shown.strip("`").lower(), name
         else:
             assert not field.is_required(), name
             assert not field.default, name

@@ -220,10 +220,11 @@ class VaultClient:
             SecretMissing: nothing is there.
         """
         mount, path = self._settings.mount, path.strip("/")
-        if self._settings.kv_version == 1:
-            return SecretFacts(path, mount, tuple(sorted(self._read(f"{mount}/{path}"))), None, None, ())
-        keys = tuple(sorted(self._read(f"{mount}/subkeys/{path}")["subkeys"] or {}))
-        metadata = self._read(f"{mount}/metadata/{path}")
+        where, *described = self._settings.paths_of(path)
+        if not described:
+            return SecretFacts(path, mount, tuple(sorted(self._read(where))), None, None, ())
+        keys = tuple(sorted(self._read(where)["subkeys"] or {}))
+        metadata = self._read(described[0])
         versions = tuple(
             SecretVersion(int(n), _time(v["created_time"]), bool(v["deletion_time"]), bool(v["destroyed"]))
             for n, v in sorted(metadata["versions"].items(), key=lambda item: int(item[0]))

@@ -44,6 +44,12 @@ class VaultSettings:
         """Where the engines are."""
         return Mounts(self.transit_mount, self.mount, self.approle_mount)
 
+    def paths_of(self, secret: str) -> tuple[str, ...]:
+        """Where a secret is described: with KV version 2 without its values."""
+        if self.kv_version == 1:
+            return (f"{self.mount}/{secret}",)
+        return (f"{self.mount}/subkeys/{secret}", f"{self.mount}/metadata/{secret}")
+
     @classmethod
     def of_connection(cls, found: Connection) -> Self:
         """The settings that a `vault` connection describes, with the provider's fields.

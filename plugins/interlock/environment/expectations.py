@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import Field, PlainValidator, ValidationError
 
 from interlock.environment.versions import Version
-from interlock.trains.files import Connection, Deadline, File, describe, expected, text
+from interlock.trains.files import Connection, Deadline, File, Label, describe, expected, text
 from interlock.trains.located import Document, TrainFileError
 
 Role = Literal["pull", "triage", "push", "maintain", "admin"]
@@ -89,6 +89,7 @@ class Expectations(File):
     github: GithubEntry | None = None
     vault: VaultEntry = VaultEntry()
     tools: dict[ToolName, ToolEntry] = {}
+    istio_namespace: Label = "istio-system"
 
     def tool(self, name: ToolName) -> ToolEntry:
         """What is said of a tool; of one that the file doesn't name, nothing is wanted."""

@@ -163,6 +163,9 @@ class EvidenceLog:
         if head is None or not fresh:
             head = self._compared(leader, head)
             self._looked = time.monotonic()
+        elif head.shared:
+            found = self._followed(head)
+            head = replace(found, shared=found.number > head.number)
         return head
 
     def _compared(self, leader: Leader, head: Head | None) -> Head:
@@ -260,7 +263,7 @@ class EvidenceLog:
             raise StoreUnavailable(f"{self._where}: our claim was sent twice; the next turn settles it")
         self._head = head.follow(found)
         if not ours:
-            self._head = self._followed(self._head)
+            self._head = replace(self._followed(self._head), shared=True)
         return ours
 
     def _publish(self, leader: Leader, note: bytes) -> None:

@@ -36,6 +36,7 @@ class Head:
         edge: the right edge after all claims.
         ahead: the entries between the two.
         closed: whether the last claim closes the log.
+        shared: whether another writer's claim was met lately, so that it is worth looking before claiming.
         etag: that of the newest signed head when it was last seen; None if none was.
         note: the signed head at the size of `base`; empty where there is none.
     """
@@ -46,6 +47,7 @@ class Head:
     edge: Edge = field(default_factory=Edge.empty, repr=False)
     ahead: tuple[bytes, ...] = field(default=(), repr=False)
     closed: bool = False
+    shared: bool = False
     etag: str | None = None
     note: bytes = field(default=b"", repr=False)
 
@@ -95,6 +97,7 @@ class Head:
             "year": self.year,
             "number": self.number,
             "closed": self.closed,
+            "shared": self.shared,
             "etag": self.etag,
             "note": self.note.decode(),
         }
@@ -116,6 +119,7 @@ class Head:
                 edge,
                 edge,
                 closed=header["closed"] is True,
+                shared=header.get("shared") is True,
                 etag=None if etag is None else str(etag),
                 note=str(header["note"]).encode(),
             )

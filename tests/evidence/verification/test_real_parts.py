@@ -16,6 +16,7 @@ from made_logs import Log
 from interlock import verify_cli
 from interlock.clients.log_reader import BucketSource
 from interlock.clients.object_store import Keep, ObjectStore, StoreSettings
+from interlock.evidence.log.derive import Edge, advance
 from interlock.evidence.log.layout import parse
 from interlock.evidence.verification.source import ObjectTooLarge
 from sandbox.state import CHECKOUT
@@ -175,4 +176,26 @@ def test_tesseras_fsck_accepts_the_log_at_its_newest_size_and_rejects_a_changed_
     bundle = tmp_path / "served/tile/entries/000"
     bundle.write_bytes(bundle.read_bytes().replace(b'"payload":"e', b'"payload":"f', 1))
     said = run_fsck(tmp_path / "served", log.heads.key, log.year, tmp_path)
+    assert rejects(said), said
+
+
+@pytest.mark.sandbox
+def test_tesseras_fsck_accepts_a_log_of_three_levels_of_tiles(tmp_path: Path) -> None:
+    log, edge, served = Log(), Edge.empty(), tmp_path / "served"
+    for count in (65_000, 800):  # over 65,536 the tree has a third level
+        entries = [b'{"entry":%d}' % (edge.size + number) for number in range(count)]
+        edge, objects = advance(edge, entries)
+        for one in objects:
+            file = served / one.ref.path()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(one.body)
+    note = log.checkpoint(edge.size, root=edge.root())
+    (served / "checkpoint").write_bytes(note)
+    said = run_fsck(served, log.heads.key, log.year, tmp_path, seconds=60)
+    assert accepts(said), said
+    assert "Tiles/2" in said
+
+    tile = served / "tile/2/000.p/1"
+    tile.write_bytes(bytes(32))
+    said = run_fsck(served, log.heads.key, log.year, tmp_path, seconds=8)
     assert rejects(said), said

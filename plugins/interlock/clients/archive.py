@@ -1,8 +1,9 @@
 """Read an archive of an evidence bucket: a folder, a .tar or a .tar.gz, from somebody who is not trusted.
 
-Nothing is unpacked and nothing is written. A name that leaves the archive, a link, a device, a name twice, a
-sparse member, a member that is larger than anything that belongs there, more members or bytes than an archive
-can have, a file that unpacks to many times its size: each is refused, with its name.
+Nothing is unpacked, and nothing is written but nameless temporary files. A name that leaves the archive, a
+link, a device, a name twice, a sparse member, a member that is larger than anything that belongs there, more
+members or bytes than an archive can have, a file that unpacks to many times its size: each is refused, with
+its name.
 
 An archive has the bucket's keys below `objects/`, and `versions.jsonl`, which says what versions and locks
 the exporter saw. A bare copy of a bucket (`log/` at its top) is read too; it says nothing of versions.
@@ -10,16 +11,16 @@ the exporter saw. A bare copy of a bucket (`log/` at its top) is read too; it sa
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, Protocol, TypeVar
 
-from interlock.clients.archive_list import Listed, read_list
+from interlock.clients.archive_list import Listed, ListedVersion, read_list, read_version
 from interlock.clients.archive_tar import TarFiles
 from interlock.evidence.verification.source import (
     ArchiveError,
@@ -133,18 +134,17 @@ class Archive:
         if self.knows_versions:
             with files.open(LIST) as stream:
                 listed = read_list(stream, name)
-        self.header, self.entries, self._listed = listed.header, listed.entries, listed.versions
-        keys = {
-            *self._listed,
-            *(path.removeprefix(self._prefix) for path in files.sizes if path.startswith(self._prefix)),
-        }
+        self.header, self.entries, self._lines = listed.header, listed.entries, listed.lines
         try:
-            self._keys = sorted(keys, key=str.encode)
-        except UnicodeEncodeError as error:
-            raise ArchiveError(f"{name}: the name {ascii(error.object)[:300]} is not UTF-8") from None
+            self._lines.add_files(
+                path.removeprefix(self._prefix) for path in files.sizes if path.startswith(self._prefix)
+            )
+        except (ValueError, ArchiveError) as error:
+            raise ArchiveError(f"{name}: {error}") from None
 
     def close(self) -> None:
         """Let go of the files."""
+        self._lines.close()
         self._files.close()
 
     @property
@@ -186,23 +186,19 @@ class Archive:
 
     def versions(self, prefix: str, after: str = "") -> Iterator[Version]:
         """All versions as the exporter saw them; in a bare copy, each file."""
-        begin = max(
-            bisect_left(self._keys, prefix.encode(), key=str.encode),
-            bisect_right(self._keys, after.encode(), key=str.encode),
-        )
-        for at in range(begin, len(self._keys)):
-            key = self._keys[at]
-            if not key.startswith(prefix):
-                return
-            if key in self._listed:
-                yield from (one.version for one in self._listed[key])
+        for key, line in self._lines.below(prefix, after):
+            if line is not None:
+                yield read_version(json.loads(line)).version
             else:
                 yield Version(key, "", size=self._files.sizes[self._prefix + key])
 
+    def _listed(self, key: str) -> Iterator[ListedVersion]:
+        return (read_version(json.loads(line)) for line in self._lines.of(key))
+
     def read(self, key: str, limit: int, version_id: str | None = None) -> bytes:
         """An object's content; a version whose content the exporter left out is missing."""
-        listed = self._listed.get(key)
-        if listed is None or version_id == "":
+        listed = [*self._listed(key)]
+        if not listed or version_id == "":
             return self.file(self._prefix + key, limit)
         for one in listed:
             if version_id in (None, one.version.version_id) and not one.version.marker:
@@ -217,7 +213,7 @@ class Archive:
 
     def retention(self, key: str, version_id: str) -> Retention | None:
         """The lock that the exporter saw; None also for what the list doesn't name."""
-        for one in self._listed.get(key, ()):
+        for one in self._listed(key):
             if one.version.version_id == version_id:
                 return one.retention
         return None

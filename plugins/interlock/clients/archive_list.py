@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from interlock.clients.archive_versions import Lines
 from interlock.evidence.log.claim import MAX_NUMBER
 from interlock.evidence.verification.source import ArchiveError, Retention, Version
 
@@ -32,7 +33,7 @@ MAX_LINE: Final = 16 * 1024
 MAX_LINES: Final = 20_000_000
 
 
-class Lines(Protocol):
+class Readable(Protocol):
     """What the list is read from."""
 
     def readline(self, size: int = -1, /) -> bytes:
@@ -81,12 +82,12 @@ class Listed:
 
     Attributes:
         header: its first line.
-        versions: by key, the newest first.
+        lines: of versions, by key, the newest first.
         entries: by year and index, which ones a part has, and the number of their claim where it says that.
     """
 
     header: Mapping[str, object] = field(default_factory=dict)
-    versions: dict[str, list[ListedVersion]] = field(default_factory=dict)
+    lines: Lines = field(default_factory=Lines)
     entries: dict[int, dict[int, int | None]] = field(default_factory=dict)
 
     def take_entries(self, year: object, indexes: object, claim: object = None) -> None:
@@ -103,7 +104,7 @@ class Listed:
         self.entries.setdefault(_year(year), {}).update(dict.fromkeys(indexes, number))
 
 
-def read_list(stream: Lines, name: str) -> Listed:
+def read_list(stream: Readable, name: str) -> Listed:
     """Read the list.
 
     Raises:
@@ -125,8 +126,9 @@ def read_list(stream: Lines, name: str) -> Listed:
             elif "entries" in said:
                 found.take_entries(said["year"], said["entries"], said.get("claim"))
             else:
-                one = _version(said)
-                found.versions.setdefault(one.version.key, []).append(one)
+                found.lines.add(read_version(said).version.key, number, line)
+        except ArchiveError as error:
+            raise ArchiveError(f"{where}: {error}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = "no header" if number == 1 else "not a version"
             raise ArchiveError(f"{where}: {what}: {type(error).__name__}: {error}"[:300]) from None
@@ -143,7 +145,12 @@ def _header(found: Listed, said: dict[str, Any], where: str) -> None:
         found.take_entries(year, indexes)
 
 
-def _version(said: dict[str, Any]) -> ListedVersion:
+def read_version(said: dict[str, Any]) -> ListedVersion:
+    """What a line says of a version.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is none.
+    """
     modified, lock, file = said["last_modified"], said["retention"], said["file"]
     if (
         type(said["size"]) is not int

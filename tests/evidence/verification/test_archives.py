@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tarfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from auditors_desk import Desk, desk
-from made_logs import Log, Signer
+from made_logs import NOW, Log, Signer
 
 from interlock.clients import archive_selected, archive_whole
 from interlock.clients.archive import Archive, open_archive
 from interlock.clients.archive_folder import Folder
-from interlock.clients.archive_list import encode_entries
+from interlock.clients.archive_list import encode_entries, encode_header, encode_version, read_list
 from interlock.clients.archive_part import PART, is_part
 from interlock.evidence.log.receipt import Receipt
-from interlock.evidence.verification.source import ObjectMissing
+from interlock.evidence.verification.source import ObjectMissing, Retention, Version
 
 __all__ = ["desk"]
 
@@ -234,6 +236,27 @@ def test_a_folder_of_many_versions_is_listed_in_time_that_grows_with_what_is_ask
     assert time.process_time() - began < 2
     assert len(list(archive.versions("log/", f"log/2026/seq/{count - 3:020d}"))) == 2
     assert len(list(archive.versions("", ""))) == count
+
+
+def test_a_list_of_versions_fills_no_memory() -> None:
+    def peak(count: int) -> int:
+        locked = Retention("GOVERNANCE", NOW)
+        lines = (
+            encode_version(Version(f"log/2026/seq/{n:020d}", f"v{n}", modified=NOW), locked, None)
+            for n in range(count)
+        )
+        stream = io.BytesIO(b"".join([encode_header({"kind": "whole"}), *lines]))
+        tracemalloc.start()
+        listed = read_list(stream, "made")
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert [key for key, _ in listed.lines.below("", "")] == [
+            f"log/2026/seq/{n:020d}" for n in range(count)
+        ]
+        listed.lines.close()
+        return found
+
+    assert peak(2_000) - peak(500) < 10 * 1_500
 
 
 class MadeFiles:

@@ -146,6 +146,7 @@ def settings(state: State) -> dict[str, str]:
         "INTERLOCK_KUBERNETES": kubernetes.connection(state),
         "INTERLOCK_VAULT": openbao.connection(state),
         "INTERLOCK_LOG_VAULT": openbao.connection(state, openbao.LOG_ROLE),
+        "INTERLOCK_AUDIT_VAULT": openbao.connection(state, openbao.AUDIT_ROLE),
         "INTERLOCK_EVIDENCE": seaweedfs.connection(state),
     }
     for name, connection in connections.items():

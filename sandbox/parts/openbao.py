@@ -19,8 +19,9 @@ from sandbox.state import CHECKOUT, HOST, State
 from sandbox.supervisor import Program
 
 DEPLOY = CHECKOUT / "include" / "deploy" / "vault"
-# The workers' role, and the one that signs the log's checkpoints. Each has a policy file of its name.
-ROLE, LOG_ROLE = ROLES = ("interlock", "interlock-log")
+# The workers' role, the one that signs the log's checkpoints, and the one that sees the audit devices. Each
+# has a policy file of its name.
+ROLE, LOG_ROLE, AUDIT_ROLE = ROLES = ("interlock", "interlock-log", "interlock-audit")
 SIGNING_KEYS = ("interlock-statements", "interlock-checkpoints")
 
 
@@ -37,11 +38,17 @@ class OpenBao(Part):
         seal_key = state.secret("openbao-seal", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
         # The lowest multiplier: a single node need not wait long before it elects itself.
         storage = {"path": str(state.data(self.name)), "node_id": "sandbox", "performance_multiplier": "1"}
+        audit = {
+            "description": "All requests",
+            "options": {"file_path": str(state.log / "openbao-audit.log")},
+        }
         configuration = {
             "storage": {"raft": storage},
             "listener": [{"tcp": {"address": f"{HOST}:{state.port('openbao')}", "tls_disable": True}}],
             "api_addr": state.url("openbao"),
             "cluster_addr": state.url("openbao-cluster"),
+            # OpenBao takes audit devices from its configuration alone.
+            "audit": [{"file": {"to-file": audit}}],
             "seal": {"static": {"current_key_id": "sandbox", "current_key": seal_key}},
         }
         state.write_json(state.run / "openbao.json", configuration)

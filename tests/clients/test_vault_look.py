@@ -179,6 +179,7 @@ def test_a_sealed_vault_is_told_and_asked_no_more(vault: RunningVault, workers: 
     vault.seal()
     facts = look(workers)
     assert list(wrong(facts)) == ["unsealed"]
+    assert facts.token == Unseen("Vault can't be asked")
     assert isinstance(facts.rights, Unseen)
 
 

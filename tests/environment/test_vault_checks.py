@@ -110,6 +110,14 @@ def test_each_thing_that_is_wrong_is_told(
     assert found.where == "interlock_vault, http://127.0.0.1:8200"
 
 
+def test_root_lacks_nothing_and_has_too_much() -> None:
+    checks = judged(rights(f"transit/sign/{KEY}", "root"))
+    assert of(checks, "vault.rights-missing").status == "ok"
+    assert (
+        f"create, delete, list, read, root on transit/sign/{KEY}" in of(checks, "vault.rights-excessive").said
+    )
+
+
 def test_an_approles_token_need_not_be_renewable() -> None:
     assert of(judged(token(renewable=False)), "vault.renewable").status == "ok"
 

@@ -130,6 +130,14 @@ def test_the_edges_are_the_services_dependencies(parsed: dict[str, Any]) -> None
     assert upstream["rollback.service-b"] == upstream["rollback.service-c"] == {"rollback.decide"}
 
 
+def test_an_environments_report_comes_after_each_of_its_looks(parsed: dict[str, Any]) -> None:
+    upstream = parsed["dags"]["environment_check"]["upstream"]
+    looks = {f"sandbox.{area}" for area in ("github", "vault", "tools", "store")}
+    assert set(upstream) == looks | {"sandbox.report"}
+    assert set(upstream["sandbox.report"]) == looks
+    assert not any(upstream[look] for look in looks)
+
+
 @pytest.mark.parametrize("dag_id", [PAYMENTS, "undo_train__payments"])
 def test_a_task_builds_its_own_dag_alone(dag_id: str, parsed: dict[str, Any], tmp_path: Path) -> None:
     file = DAGS / "promotion_trains.py"
@@ -201,4 +209,4 @@ def test_trains_load_whatever_is_wrong_with_the_environments(
     assert {dag_id or "promotion_train__everywhere", PAYMENTS} <= set(found["dags"])
     errors = {Path(file).name: text for file, text in found["errors"].items()}
     assert f"environments.yaml:{line}: " in errors["train_files.py"]
-    assert set(errors) <= {"train_files.py", "doctor.py"}
+    assert set(errors) <= {"train_files.py", "doctor.py", "environment_check.py"}

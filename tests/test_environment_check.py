@@ -19,11 +19,13 @@ from interlock.doctor.environment import Question, check_area, check_environment
 from interlock.environment.check import Area, Check, Unseen
 from interlock.environment.expectations import Expectations
 from interlock.environment.versions import Version
+from interlock.hooks.environment import EnvironmentHook
+from interlock.hooks.github import GithubHook
 from interlock.manifest import Manifest
 from interlock.project import include
 from interlock.settings import Settings
 from interlock.trains.model import Environment
-from tests.clients.github_server import TOKEN, FakeGithub, running_github
+from tests.clients.github_server import TOKEN, FakeGithub, failure, running_github
 
 ENVIRONMENT = Environment("sandbox", "kubernetes", "payments", "interlock", "vault", "require", "store")
 NAME, PULL = "owner/service-a", "owner/service-a#12"
@@ -198,6 +200,34 @@ def test_a_kubeconfig_that_can_not_be_read_is_told() -> None:
     assert "/nowhere/kubeconfig" in versions["kubectl"].why
 
 
+# Through Airflow
+
+
+@pytest.mark.usefixtures("files")
+def test_the_hook_looks_with_airflows_connections() -> None:
+    found = {check.code: check for check in EnvironmentHook("moon").check("github")}
+    assert found["github.account"].said == "it is trains-bot"
+    assert found["github.pull-request"].what == PULL
+    other = EnvironmentHook("moon", pull_requests=f" {NAME}#13, ").check("github")
+    assert [check.what for check in other if check.code == "github.pull-request"] == [f"{NAME}#13"]
+    (absent,) = EnvironmentHook("moon").check("vault")
+    assert absent.said == "there is no connection v"
+
+
+def test_githubs_hook_tells_whose_token_it_is(
+    files: Path, monkeypatch: pytest.MonkeyPatch, github: FakeGithub
+) -> None:
+    assert GithubHook().test_connection() == (True, "the account is trains-bot")
+    with GithubHook().get_conn() as client:
+        assert client.can_read(f"/repos/{NAME}")
+    github.faults["/user"] = [failure(401, "Bad credentials")]
+    passed, said = GithubHook().test_connection()
+    assert not passed
+    assert "Bad credentials" in said
+    monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_GITHUB", json.dumps({"conn_type": "github"}))
+    assert not GithubHook().test_connection()[0]
+
+
 # The command line
 
 
@@ -210,7 +240,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: FakeGithub) -
     (tmp_path / "deploy").symlink_to(include() / "deploy")
     monkeypatch.setenv("INTERLOCK_INCLUDE", str(tmp_path))
     host = github.address.removesuffix("/api/v3")
-    monkeypatch.setenv("AIRFLOW_CONN_INTERLOCK_GITHUB", json.dumps({"host": host, "password": TOKEN}))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_INTERLOCK_GITHUB", json.dumps({"host": host, "password": TOKEN, "conn_type": "github"})
+    )
     return tmp_path
 
 

@@ -50,6 +50,7 @@ class FakeGithub:
         answers: by path.
         faults: by path, what is answered instead, one after the other; the last one stays.
         asked: each request's path with its query.
+        tokens: what each request had as its authorization.
     """
 
     base: str = ""
@@ -59,6 +60,7 @@ class FakeGithub:
     answers: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
 
     def repository(self, name: str, *roles: str, **more: Any) -> None:
         """Add a repository that a fine-grained token may read as a train needs it, and no further."""
@@ -123,7 +125,9 @@ def running_github(base: str = "") -> Iterator[FakeGithub]:
             github.asked.append(self.path)
             if parts.path.startswith(github.base):
                 path = parts.path.removeprefix(github.base)
-                answer = github.answer(path, parse_qs(parts.query), self.headers["Authorization"] or "")
+                token = self.headers["Authorization"] or ""
+                github.tokens.append(token)
+                answer = github.answer(path, parse_qs(parts.query), token)
             else:
                 answer = Answer(404, "<html>", {"content-type": "text/html"})
             time.sleep(answer.seconds)

@@ -168,6 +168,17 @@ def test_a_repository_that_moved_is_seen_where_it_is_now(github: FakeGithub) -> 
     assert repository.found.full_name == "owner/renamed"
 
 
+def test_another_host_does_not_get_the_token(github: FakeGithub) -> None:
+    with running_github() as elsewhere:
+        elsewhere.repository(NAME, "pull")
+        moved = {"location": f"{elsewhere.address}/repos/{NAME}"}
+        github.faults[f"/repos/{NAME}"] = [Answer(302, {"message": "Found"}, moved)]
+        (repository,) = look(github).repositories
+    assert isinstance(repository.found, Unseen)
+    assert repository.found.kind == "refused"
+    assert elsewhere.tokens == [""]
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "requests"),
     [

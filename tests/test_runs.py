@@ -75,4 +75,4 @@ def test_a_plan_leaves_the_environment_that_it_is_for(
     with DAG("train", schedule=None):
         task = PlanOperator(task_id="plan", train="payments")
     task._finish(train.context, run, planned(), dry_run=False)
-    assert Environment(**train.ti.pushed[ENVIRONMENT_KEY]) == run.environment
+    assert Environment.of_json(train.ti.pushed[ENVIRONMENT_KEY]) == run.environment

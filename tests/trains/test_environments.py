@@ -15,12 +15,14 @@ from interlock.trains.located import TrainFileError
     ("text", "expected"),
     [
         ("environments: {}", "1: environments: found an empty mapping, expected at least one"),
-        ("environments:\n  a:\n    namespace: n\n", "2: environments.a: 'kubernetes' is missing, expected it among kubernetes, namespace, journal_namespace, vault, evidence"),
+        ("environments:\n  a:\n    namespace: n\n", "2: environments.a: 'kubernetes' is missing, expected it among kubernetes, namespace, journal_namespace, vault, evidence, mesh"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: a.b\n", "4: environments.a.namespace: found 'a.b', expected a DNS-1123 label: at most 63 lower-case letters, digits and '-', no dots, no '-' at either end"),
         ("environments:\n  a:\n    kubernetes: my cluster\n    namespace: n\n", "3: environments.a.kubernetes: found 'my cluster', expected the id of an Airflow connection"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    evidence: {mode: sometimes}\n", "5: environments.a.evidence.mode: found 'sometimes', expected one of require, spool"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    evidence: {bucket: b}\n", "5: environments.a.evidence: unknown key 'bucket', expected one of mode, store"),
-        ("environments:\n  a:\n    kubernetes: k\n    namespce: n\n    namespace: n\n", "4: environments.a: unknown key 'namespce', expected one of kubernetes, namespace, journal_namespace, vault, evidence; did you mean 'namespace'?"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespce: n\n    namespace: n\n", "4: environments.a: unknown key 'namespce', expected one of kubernetes, namespace, journal_namespace, vault, evidence, mesh; did you mean 'namespace'?"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh: {fail_on: error}\n", "5: environments.a.mesh.fail_on: found 'error', expected one of Error, Warning, Info"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      allow: [ILM009, ILM999]\n", "6: environments.a.mesh.allow: found 'ILM999', expected the code of a finding, such as ILM009; docs/mesh.md lists them"),
         ("environment: {}\nenvironments: {a: {kubernetes: k, namespace: n}}", "1: unknown key 'environment', expected one of environments; did you mean 'environments'?"),
     ],
 )  # fmt: skip

@@ -90,6 +90,19 @@ async def test_a_soak_holds_only_once_the_api_server_has_answered(cluster: LiveC
     assert isinstance(await waits, TaskSuccessEvent)
 
 
+async def test_what_is_wrong_around_a_workload_at_the_end_of_its_soak_breaks_it(cluster: LiveCluster) -> None:
+    waited = soak(0.2)
+
+    async def around() -> str:
+        return "a: Port 8080 accepts plaintext"
+
+    waited.look_around = around
+    event = await ending(waited)
+    assert isinstance(event, TaskFailedEvent)
+    assert event.xcoms["soak"]["failed"] == "a: Port 8080 accepts plaintext"
+    assert await stop(cluster) == "a: Port 8080 accepts plaintext"
+
+
 async def test_what_moves_with_a_workload_is_read_again_before_a_soak_holds(
     cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +112,7 @@ async def test_what_moves_with_a_workload_is_read_again_before_a_soak_holds(
         change=lambda _: change,
         train=SimpleNamespace(service=lambda _: SimpleNamespace(soak=timedelta(seconds=0.2))),
         wait_for=lambda _: soak().about,
+        environment=SimpleNamespace(mesh=None),
     )
     rolled = {"ready_at": datetime.now(UTC).isoformat(), "baseline": {"pod-of-a": {"app": 0}}}
 

@@ -96,10 +96,15 @@ class PlanOperator(TrainOperator, SkipMixin):
         run = replace(self.this_run(context), environment=config.environment)
 
         async def make() -> Plan:
+            from interlock.clients.istio import refusals
             from interlock.clients.survey import survey
 
             async with run.client() as client:
-                return await survey(client, train, config)
+                plan = await survey(client, train, config)
+                board = [change.service for change in plan.changes]
+                if refused := await refusals(client, run.environment, train, board):
+                    raise PlanError(refused)
+                return plan
 
         try:
             plan = asyncio.run(make())

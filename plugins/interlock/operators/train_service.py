@@ -125,6 +125,7 @@ class PromoteOperator(ServiceOperator):
         return [self.said(run, "preflight", change, **preflight_fields(looked))]
 
     async def _act(self, run: Run, change: Change, fence: int) -> int:
+        from interlock.clients.istio import refusals
         from interlock.clients.journal import JournalStore
         from interlock.clients.kubernetes import KubernetesError
         from interlock.clients.workloads import Refused, promote
@@ -140,6 +141,8 @@ class PromoteOperator(ServiceOperator):
             if line.stop is not None:
                 raise AirflowFailException(f"the line was stopped: {line.stop.why} (by {line.stop.by})")
             try:
+                if refused := await refusals(client, run.environment, run.train, [self.service]):
+                    raise Refused("; ".join(refused))
                 generation = await promote(
                     client,
                     store,

@@ -187,7 +187,7 @@ def _environment(environments: Environments, name: str, ti: Any) -> Environment:
         return environments[name]
     planned = pulled(ti, "plan", ENVIRONMENT_KEY)
     if planned.get("name") == name:
-        return Environment(**planned)
+        return Environment.of_json(planned)
     try:
         return environments.named(name)
     except TrainFileError as error:

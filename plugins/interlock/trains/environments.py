@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from interlock.mesh.gate import Gate
 from interlock.trains.files import EnvironmentEntry, EnvironmentsFile, describe
 from interlock.trains.located import Document, Problem, TrainFileError
 
@@ -29,6 +31,7 @@ class Environment:
         vault: Airflow connection of Vault.
         evidence_mode: `require`: a train starts only if the evidence store answers; `spool`: evidence waits.
         store: Airflow connection of the evidence store.
+        mesh: What the mesh gate asks of its services; None where it is in no mesh.
     """
 
     name: str
@@ -38,6 +41,13 @@ class Environment:
     vault: str
     evidence_mode: str
     store: str
+    mesh: Gate | None = None
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> Environment:
+        """The environment that `dataclasses.asdict` gave."""
+        mesh = found.get("mesh")
+        return cls(**{**found, "mesh": None if mesh is None else Gate(**mesh)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ def _environment(name: str, entry: EnvironmentEntry) -> Environment:
         vault=entry.vault,
         evidence_mode=entry.evidence.mode,
         store=entry.evidence.store,
+        mesh=None if entry.mesh is None else Gate(**entry.mesh.model_dump()),
     )
 
 

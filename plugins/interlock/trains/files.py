@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from interlock.mesh.messages import MESSAGES
 from interlock.trains.image import REPOSITORY_PATTERN, Image, ImageError
 from interlock.trains.located import Document, Problem, did_you_mean
 from interlock.trains.order import Scope
@@ -74,6 +75,12 @@ def _repository(value: object) -> str:
     return value
 
 
+def _finding_code(value: object) -> str:
+    if not isinstance(value, str) or value not in MESSAGES:
+        raise expected("the code of a finding, such as ILM009; docs/mesh.md lists them")
+    return value
+
+
 def _schema(pattern: str, description: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "description": description})
 
@@ -90,6 +97,7 @@ Deadline = Annotated[timedelta, PlainValidator(_positive), _DURATION_SCHEMA]
 Repository = Annotated[
     str, PlainValidator(_repository), _schema(REPOSITORY_PATTERN, "An image without tag or digest")
 ]
+FindingCode = Annotated[str, PlainValidator(_finding_code)]
 Connection = Annotated[
     str,
     PlainValidator(text(_CONNECTION, _CONNECTION_TEXT)),
@@ -152,6 +160,14 @@ class EvidenceEntry(File):
     store: Connection = "interlock_evidence"
 
 
+class MeshEntry(File):
+    """What the mesh gate asks of an environment's services."""
+
+    root_namespace: Label = "istio-system"
+    fail_on: Literal["Error", "Warning", "Info"] = "Warning"
+    allow: list[FindingCode] = []
+
+
 class EnvironmentEntry(File):
     """One environment."""
 
@@ -160,6 +176,7 @@ class EnvironmentEntry(File):
     journal_namespace: Label = "interlock"
     vault: Connection = "interlock_vault"
     evidence: EvidenceEntry = EvidenceEntry()
+    mesh: MeshEntry | None = None
 
 
 class EnvironmentsFile(File):

@@ -207,8 +207,8 @@ class SoakTrigger(_WorkloadTrigger):
         self.restarts = restarts
         self.still: Callable[[Manifest | None], bool] = lambda _: True
         """Whether the workload is still what is to hold; given by whoever runs this wait as its own."""
-        self.look_around: Callable[[], Awaitable[None]] | None = None
-        """Reads again what `still` looks at besides the workload."""
+        self.look_around: Callable[[], Awaitable[str]] | None = None
+        """Looks at what is around the workload, at the end; returns what breaks the soak, if anything."""
 
     def _arguments(self) -> dict[str, Any]:
         more = {"ready_at": self.ready_at, "seconds": self.seconds, "restarts": self.restarts}
@@ -239,9 +239,10 @@ class SoakTrigger(_WorkloadTrigger):
                 seen = views.seen
                 state = self._judge(seen)
                 if isinstance(state, Held):
+                    around = ""
                     try:
                         if self.look_around is not None:
-                            await self.look_around()
+                            around = await self.look_around()
                         seen = await views.read()
                     except KubernetesError as error:
                         if str(error) != said:
@@ -249,7 +250,7 @@ class SoakTrigger(_WorkloadTrigger):
                             self.log.warning("%s: can't tell yet whether it held: %s", self.about.title, said)
                         await self._wait(changed, datetime.now(UTC) + timedelta(seconds=AGAIN_SECONDS))
                         continue
-                    state = self._judge(seen)
+                    state = Broken(around) if around and seen.stopped is None else self._judge(seen)
                 if isinstance(state, Held):
                     self.log.info("%s held for %g s", self.about.title, self.seconds)
                     result = {

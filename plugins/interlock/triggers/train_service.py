@@ -90,6 +90,16 @@ class _ServiceTrigger(BaseTrigger):
         async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
             return await client.get_all(refs)
 
+    async def _in_the_mesh(self, run: Run) -> str:
+        """What the mesh gate has against the service as it runs now; empty if nothing."""
+        from interlock.clients.istio import refusals
+        from interlock.hooks.kubernetes import InterlockKubernetesHook
+
+        if run.environment.mesh is None:
+            return ""
+        async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
+            return "; ".join(await refusals(client, run.environment, run.train, [self.service]))
+
     async def _elsewhere_in_time(self, run: Run, change: Change) -> dict[ObjectRef, Manifest | None]:
         """The same, once the API server answers; the task's own limit ends the asking."""
         from interlock.clients.kubernetes import KubernetesError
@@ -215,8 +225,9 @@ class VerifyTrigger(_ServiceTrigger):
             **run.wait_for(self.service).arguments,
         )
 
-        async def look_around() -> None:
+        async def look_around() -> str:
             elsewhere.update(await self._elsewhere(run, change))
+            return await self._in_the_mesh(run)
 
         self._soak.look_around = look_around
         self._soak.still = lambda live: as_written(change, {**elsewhere, change.ref: live})

@@ -1,0 +1,116 @@
+"""Reads a mesh's objects from a cluster, and asks the mesh gate about the services of a train."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from interlock.clients.kubernetes import KubernetesClient
+from interlock.clients.kubernetes_api import KubernetesError, NotFound, workload_of
+from interlock.manifest import Manifest, ObjectRef
+from interlock.mesh.gate import Gate
+from interlock.mesh.mesh import Mesh
+from interlock.mesh.settings import MeshSettings
+from interlock.trains.model import Environment, Train
+
+POLICIES: Final = (
+    ("security.istio.io/v1", "PeerAuthentication"),
+    ("security.istio.io/v1", "AuthorizationPolicy"),
+    ("security.istio.io/v1", "RequestAuthentication"),
+    ("networking.istio.io/v1", "DestinationRule"),
+    ("networking.istio.io/v1", "Sidecar"),
+)
+"""What says how the mesh is secured, in the services' namespace and in the root namespace."""
+WORKLOADS: Final = (
+    ("v1", "Service"),
+    ("v1", "Pod"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+)
+SETTINGS: Final = "istio"
+"""The ConfigMap of the root namespace that holds the mesh's settings."""
+
+
+class NoMesh(KubernetesError):
+    """The cluster has no Istio API."""
+
+
+async def read_mesh(
+    client: KubernetesClient, namespace: str, root_namespace: str
+) -> tuple[Mesh, list[Manifest]]:
+    """The mesh as the services of a namespace are in it, and the objects that run there.
+
+    Raises:
+        NoMesh: The cluster has no Istio API.
+        KubernetesError: Something could not be read; without it nothing can be said.
+    """
+    policies = [(*kind, where) for where in dict.fromkeys((namespace, root_namespace)) for kind in POLICIES]
+    asked = [_listed(client, *one) for one in policies]
+    asked += [_listed(client, *kind, namespace) for kind in WORKLOADS]
+    names = dict.fromkeys((namespace, root_namespace))
+    found = await asyncio.gather(*asked, *(_namespace(client, name) for name in names))
+    settings = await _settings(client, root_namespace)
+    if all(one is None for one in found[: len(policies)]):
+        raise NoMesh("the cluster has no Istio API: install Istio, or take `mesh` out of the environment")
+    objects = [one for group in found if group is not None for one in group]
+    running = [one for one in objects if one.kind in ("Pod", "Deployment", "StatefulSet", "DaemonSet")]
+    return Mesh.of(objects, settings), running
+
+
+async def refusals(
+    client: KubernetesClient, environment: Environment, train: Train, services: Iterable[str]
+) -> list[str]:
+    """Why these services may not move, by the mesh security of themselves and of what they come after.
+
+    What can't be seen does not pass: it is one of the reasons.
+    """
+    gate = environment.mesh
+    if gate is None:
+        return []
+    return await _refusals(client, gate, environment.namespace, train, services)
+
+
+async def _refusals(
+    client: KubernetesClient, gate: Gate, namespace: str, train: Train, services: Iterable[str]
+) -> list[str]:
+    names: dict[str, None] = {}
+    for name in services:
+        names.update(dict.fromkeys((*train.service(name).after, name)))
+    try:
+        mesh, running = await read_mesh(client, namespace, gate.root_namespace)
+    except KubernetesError as error:
+        return [f"the mesh could not be looked at: {error}"]
+    refs = {}
+    for name in names:
+        service = train.service(name)
+        mine = [one for one in running if (one.kind, one.name) == (service.kind, service.workload)]
+        pods = [one for one in running if one.kind == "Pod" and workload_of(one) == service.workload]
+        # A template does not show its sidecar yet; its pods do.
+        refs[name] = [f"{one.kind} {one.namespace}/{one.name}" for one in pods or mine]
+    return gate.refusals(mesh, refs)
+
+
+async def _listed(
+    client: KubernetesClient, api_version: str, kind: str, namespace: str
+) -> list[Manifest] | None:
+    try:
+        return (await client.list(api_version, kind, namespace))[0]
+    except NotFound:
+        return None
+
+
+async def _namespace(client: KubernetesClient, name: str) -> list[Manifest]:
+    found = await client.get(ObjectRef("v1", "Namespace", "", name))
+    return [] if found is None else [found]
+
+
+async def _settings(client: KubernetesClient, root_namespace: str) -> MeshSettings:
+    found = await client.get(ObjectRef("v1", "ConfigMap", root_namespace, SETTINGS))
+    if found is None:
+        return MeshSettings(root_namespace=root_namespace)
+    try:
+        return MeshSettings.of_config_map(found.raw)
+    except ValueError as error:
+        raise KubernetesError(f"ConfigMap {root_namespace}/{SETTINGS}: {error}") from error

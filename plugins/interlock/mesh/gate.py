@@ -1,0 +1,64 @@
+"""The mesh gate: whether services may move, by what the mesh's objects say of them and of what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from interlock.mesh.findings import findings
+from interlock.mesh.mesh import Mesh
+from interlock.mesh.messages import MESSAGES
+from interlock.mesh.verdict import Finding, Severity
+
+SEVERITIES: Final = tuple(map(str, (Severity.ERROR, Severity.WARNING, Severity.INFO)))
+"""The worst first."""
+
+
+class GateError(ValueError):
+    """The gate asks for something that there isn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What an environment asks of the mesh security of its services.
+
+    Attributes:
+        root_namespace: The mesh's root namespace.
+        fail_on: The least severity that refuses: `Error`, `Warning` or `Info`.
+        allow: Codes of findings that are accepted (docs/mesh.md lists them).
+    """
+
+    root_namespace: str = "istio-system"
+    fail_on: str = "Warning"
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown severity or code; a list of codes, as from JSON, becomes a tuple."""
+        object.__setattr__(self, "allow", tuple(self.allow))
+        if self.fail_on not in SEVERITIES:
+            raise GateError(f"fail_on {self.fail_on!r}: expected one of {', '.join(SEVERITIES)}")
+        if unknown := [code for code in self.allow if code not in MESSAGES]:
+            raise GateError(f"allow: there is no finding {', '.join(unknown)}; docs/mesh.md lists them")
+
+    def refuses(self, finding: Finding) -> bool:
+        """Whether nothing may move with this finding."""
+        worst = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
+        return finding.severity in worst and finding.code not in self.allow
+
+    def refusals(self, mesh: Mesh, services: Mapping[str, Collection[str]]) -> list[str]:
+        """Why these services may not move, a line each; empty if they may.
+
+        Args:
+            mesh: The objects of their namespace and of the root namespace.
+            services: By name what runs each, as `Workload.ref` says it: `Pod payments/api-0`.
+        """
+        found = [finding for finding in findings(mesh) if self.refuses(finding)]
+        lines: dict[str, None] = {}
+        for service, refs in services.items():
+            if not refs:
+                lines[f"{service}: nothing runs it in the mesh's namespace"] = None
+            for finding in found:
+                if finding.ref in refs:
+                    lines[f"{service}: {finding.text} [{finding.code} {finding.name}]"] = None
+        return list(lines)

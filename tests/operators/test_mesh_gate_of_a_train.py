@@ -46,9 +46,7 @@ def test_a_service_moves_where_the_mesh_is_strict(meshed: TrainInMemory) -> None
 def test_a_service_is_not_written_while_a_port_accepts_plaintext(meshed: TrainInMemory) -> None:
     put(meshed.cluster, LAX)
     before = asyncio.run(meshed.cluster.get(ref("b")))
-    with pytest.raises(
-        AirflowFailException, match=r"a: Port 8080 .*payments/lax.*; b: Port"
-    ):
+    with pytest.raises(AirflowFailException, match=r"a: Port 8080 .*payments/lax.*; b: Port"):
         promote(meshed, "b")
     assert asyncio.run(meshed.cluster.get(ref("b"))) == before
     stop = asyncio.run(meshed.head()).stop

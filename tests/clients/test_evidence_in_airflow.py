@@ -19,6 +19,7 @@ from interlock.clients.object_store import ObjectStore, StoreSettings
 from interlock.clients.vault import VaultRefused, VaultSettings
 from interlock.evidence.envelope import Envelope
 from interlock.evidence.log import layout
+from interlock.evidence.redaction import rfc3339
 from interlock.hooks.evidence import EvidenceHook
 from interlock.hooks.vault import InterlockVaultHook
 from interlock.operators.evidence import EvidenceOperator, ShipEvidenceOperator, seal
@@ -189,6 +190,7 @@ def test_a_run_is_sealed_with_the_statements_that_were_recorded(
     assert sealed.where == "log"
     said = entries(store)[-1]["predicate"]
     assert (said["statements"], said["complete"]) == ([digest], True)
+    assert said["began_at"] == rfc3339(context["dag_run"].run_after)
 
 
 def test_secrets_are_described_without_their_values_and_that_is_recorded(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from auditors_desk import Desk, desk
-from test_archives import R, edit, forget
+from test_archives import R, forget
 from test_equivocation import add, receipt
 
 from interlock.evidence.statement import Run
@@ -25,6 +25,15 @@ def reheader(folder: Path, **change: object) -> None:
     (folder / LIST).write_text("".join([json.dumps({**json.loads(first), **change}) + "\n", *rest]))
 
 
+def night(desk: Desk) -> None:
+    """A run over midnight: the entries 310, of the first day, 311 and its seal 312, of the second."""
+    log, run = desk.log, Run("promotion_train__night", "manual__3")
+    log.commit(first := log.leaf(run=run))
+    log.clock += timedelta(days=1)
+    log.commit(second := log.leaf(run=run))
+    log.commit(log.seal(run, first, second))
+
+
 # What it says that it holds
 
 
@@ -33,9 +42,9 @@ def reheader(folder: Path, **change: object) -> None:
     [
         (["--train", "payments"], {"train": "payments"}, "train payments"),
         (
-            ["--day", "2026-03-01"],
-            {"from": "2026-03-01", "to": "2026-03-01"},
-            "2026-03-01 to 2026-03-01, UTC",
+            ["--day", "2026-03-02"],
+            {"from": "2026-03-02", "to": "2026-03-02"},
+            "2026-03-02 to 2026-03-02, UTC",
         ),
         (
             ["--run", "promotion_train__search/manual__2"],
@@ -47,6 +56,7 @@ def reheader(folder: Path, **change: object) -> None:
 def test_the_report_names_what_a_part_says_that_it_holds(
     desk: Desk, asked: list[str], selection: dict[str, str], words: str
 ) -> None:
+    night(desk)
     folder = desk.export(*asked)
     assert desk.report("archive", folder)["selection"] == selection
     _, out, _ = desk.run("archive", folder)
@@ -89,20 +99,25 @@ def test_an_entry_that_is_not_of_what_the_part_says_is_found(desk: Desk) -> None
 
 
 def test_a_part_of_a_day_does_not_pass_for_one_of_another(desk: Desk) -> None:
-    folder = desk.export("--day", "2026-03-01")
-    reheader(folder, selection={"from": "2026-03-02", "to": "2026-03-02"})
+    night(desk)
+    folder = desk.export("--day", "2026-03-02")
+    reheader(folder, selection={"from": "2026-03-03", "to": "2026-03-03"})
     report = desk.report("archive", folder)
-    # What the seals list is theirs; the seals and the rest are of the day before.
-    assert report["findings_by_code"] == {"entry-outside": 302}
+    # What the seal lists is taken with it; it itself is of the day before.
+    assert report["findings_by_code"] == {"entry-outside": 1}
+    assert report["first_bad"] == {"year": 2026, "index": 312}
 
 
-@pytest.mark.parametrize("asked", [["--day", "2026-03-01"], ["--train", "payments"]])
+@pytest.mark.parametrize(
+    ("asked", "index"), [(["--day", "2026-03-02"], 310), (["--run", "promotion_train__night/manual__3"], 311)]
+)
 def test_a_seal_whose_statements_were_taken_out_is_found_whatever_the_header_says(
-    desk: Desk, asked: list[str]
+    desk: Desk, asked: list[str], index: int
 ) -> None:
+    night(desk)
     folder = desk.export(*asked)
-    (folder / R).unlink()
-    edit(folder, LIST, lambda text: text.replace(b"[0,1,2,3]", b"[0,1,3]"))
+    (folder / f"receipts/2026/{index:020d}.tlog-proof").unlink()
+    forget(folder, f'"entries":[{index}]')
     reheader(folder, closed=False)
     report = desk.report("archive", folder)
     assert report["findings_by_code"] == {"seal-gap": 1}
@@ -110,11 +125,7 @@ def test_a_seal_whose_statements_were_taken_out_is_found_whatever_the_header_say
 
 
 def test_a_run_that_went_on_over_midnight_is_whole_in_the_part_of_its_last_day(desk: Desk) -> None:
-    log, run = desk.log, Run("promotion_train__night", "manual__3")
-    log.commit(first := log.leaf(run=run))
-    log.clock += timedelta(days=1)
-    log.commit(second := log.leaf(run=run))
-    log.commit(log.seal(run, first, second))
+    night(desk)
     report = desk.report("archive", desk.export("--day", "2026-03-02"))
     assert (report["verdict"], report["counts"]["entries"]) == ("verified", 3)
     assert report["counts"]["runs sealed"] == 1

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.docs.project_documents import blocks
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mesh.md"
 
 
-def test_the_example_of_the_document_runs() -> None:
-    (example,) = blocks(DOCUMENT, "python")
+@pytest.mark.parametrize("example", blocks(DOCUMENT, "python"))
+def test_the_examples_of_the_document_run(example: str) -> None:
     exec(compile(example, str(DOCUMENT), "exec"), {})

@@ -142,6 +142,14 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 *("codes.*", "first_bad.year", "first_bad.index"),
             ),
             _predicate(
+                "mesh-check",
+                *("namespace", "verdict", "fail_on", "allow", "blocking", "counts.*"),
+                evidence=(
+                    "namespace",
+                    *(f"findings.{f}" for f in ("code", "name", "severity", "ref", "text", "blocks")),
+                ),
+            ),
+            _predicate(
                 "environment-check",
                 *("verdict", "collection", "blocking", "counts.*"),
                 evidence=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,62 @@ from interlock.mesh.verdict import Finding, Severity
 
 SEVERITIES: Final = tuple(map(str, (Severity.ERROR, Severity.WARNING, Severity.INFO)))
 """The worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a gate says of a namespace.
+
+    Attributes:
+        gate: What was asked.
+        namespace: Whose objects were looked at.
+        findings: All findings, the worst first.
+    """
+
+    gate: Gate
+    namespace: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """Those that the gate does not accept."""
+        return tuple(finding for finding in self.findings if self.gate.refuses(finding))
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        verdict = "NOT PASSED" if self.blocking else "PASSED"
+        found, refused = len(self.findings), len(self.blocking)
+        return f"mesh of {self.namespace}: {verdict}: {found} findings, {refused} refused"
+
+    def fields(self) -> dict[str, object]:
+        """What a statement of type `mesh-check` says."""
+        counts = Counter(str(finding.severity) for finding in self.findings)
+        return {
+            "namespace": self.namespace,
+            "verdict": "not-passed" if self.blocking else "passed",
+            "fail_on": self.gate.fail_on,
+            "allow": list(self.gate.allow),
+            "counts": {severity: counts[severity] for severity in SEVERITIES},
+            "blocking": sorted({finding.code for finding in self.blocking}),
+        }
+
+    def evidence(self) -> dict[str, object]:
+        """What goes beside the statement: each finding."""
+        return {
+            "namespace": self.namespace,
+            "findings": [
+                {
+                    "code": finding.code,
+                    "name": finding.name,
+                    "severity": str(finding.severity),
+                    "ref": finding.ref,
+                    "text": finding.text,
+                    "blocks": self.gate.refuses(finding),
+                }
+                for finding in self.findings
+            ],
+        }
 
 
 class GateError(ValueError):
@@ -45,6 +102,10 @@ class Gate:
         """Whether nothing may move with this finding."""
         worst = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
         return finding.severity in worst and finding.code not in self.allow
+
+    def judge(self, mesh: Mesh, namespace: str) -> Judgement:
+        """All findings about the objects of a namespace and of the mesh's root namespace."""
+        return Judgement(self, namespace, findings(mesh))
 
     def refusals(self, mesh: Mesh, services: Mapping[str, Collection[str]]) -> list[str]:
         """Why these services may not move, a line each; empty if they may.

@@ -1,0 +1,104 @@
+"""Judge the mesh security of a namespace from its objects, record that, and fail on what is not accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from interlock.hooks.evidence import EvidenceHook
+from interlock.hooks.kubernetes import InterlockKubernetesHook
+from interlock.hooks.vault import InterlockVaultHook
+from interlock.mesh.gate import Gate
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from interlock.mesh.gate import Judgement
+
+
+class MeshCheckOperator(BaseOperator):
+    """Look at a namespace's workloads and at the policies that hold for them; return the findings.
+
+    Fails on findings that are at least as bad as `fail_on` and that `allow` does not list. It is tried again
+    where something could not be looked at, which never passes; a finding stays one however often it is tried.
+
+    :param namespace: the services' namespace.
+    :param root_namespace: the mesh's root namespace.
+    :param fail_on: the least severity that fails the task: ``Error``, ``Warning`` or ``Info``.
+    :param allow: codes of findings that are accepted, as docs/mesh.md lists them.
+    :param kubernetes_conn_id: id of the connection to the cluster.
+    :param evidence_conn_id: id of the connection to the evidence bucket; None records nothing.
+    :param vault_conn_id: id of the connection to Vault, whose transit key signs.
+    """
+
+    template_fields: Sequence[str] = (
+        *("namespace", "root_namespace", "kubernetes_conn_id", "evidence_conn_id", "vault_conn_id"),
+    )
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        root_namespace: str = "istio-system",
+        fail_on: str = "Warning",
+        allow: Sequence[str] = (),
+        kubernetes_conn_id: str = InterlockKubernetesHook.default_conn_name,
+        evidence_conn_id: str | None = EvidenceHook.default_conn_name,
+        vault_conn_id: str = InterlockVaultHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        Gate(fail_on=fail_on, allow=tuple(allow))  # A wrong one is told when the DAG is read.
+        self.namespace = namespace
+        self.root_namespace = root_namespace
+        self.fail_on = fail_on
+        self.allow = allow
+        self.kubernetes_conn_id = kubernetes_conn_id
+        self.evidence_conn_id = evidence_conn_id
+        self.vault_conn_id = vault_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Look, tell all, record, and only then fail."""
+        from interlock.clients.kubernetes import KubernetesError
+
+        at = datetime.now(UTC)
+        try:
+            judged = asyncio.run(self._judged())
+        except KubernetesError as error:
+            raise AirflowException(f"the mesh could not be looked at: {error}") from error
+        for finding in judged.findings:
+            (self.log.error if finding in judged.blocking else self.log.info)("%s", finding)
+        self.log.info("%s", judged.summary)
+        self._record(context, judged, at)
+        found: list[dict[str, Any]] = judged.evidence()["findings"]  # type: ignore[assignment]
+        context["ti"].xcom_push(key="findings", value=found)
+        if judged.blocking:
+            raise AirflowFailException("\n".join([judged.summary, *map(str, judged.blocking)]))
+        return found
+
+    async def _judged(self) -> Judgement:
+        from interlock.clients.istio import read_mesh
+
+        gate = Gate(self.root_namespace, self.fail_on, tuple(self.allow))
+        async with InterlockKubernetesHook(self.kubernetes_conn_id).get_conn() as client:
+            mesh, _ = await read_mesh(client, self.namespace, self.root_namespace)
+        return gate.judge(mesh, self.namespace)
+
+    def _record(self, context: Context, judged: Judgement, at: datetime) -> None:
+        from interlock.operators.evidence import Said, record, without_evidence
+
+        if self.evidence_conn_id is None:
+            return
+        with without_evidence("this mesh check is without evidence", self.log):
+            record(
+                context,
+                [Said("mesh-check", judged.fields(), judged.evidence())],
+                at=at,
+                evidence_conn_id=self.evidence_conn_id,
+                vault_conn_id=self.vault_conn_id,
+            )

@@ -16,14 +16,16 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DAGS = CHECKOUT / "dags"
 PAYMENTS = "promotion_train__payments"
 CLIENTS = ("kubernetes", "boto3", "hvac", "httpx2", "lightkube")
-PARSE_SECONDS = 0.3
+PARSE_SHARE = 0.25
+"""Of the processor time that importing Airflow's SDK takes on the same machine: about 0.3 s."""
 
 _RUN = """
 import runpy, sys, time
+started = time.process_time()  # of the processor: other programs on the machine don't count
 import airflow.sdk  # what every DAG file needs is not the file's own time
-began = time.process_time()  # of the processor: other programs on the machine don't count
+began = time.process_time()
 runpy.run_path(sys.argv[1])
-print(time.process_time() - began)
+print((time.process_time() - began) / (began - started))
 """
 
 _PARSE = """
@@ -94,14 +96,14 @@ def test_parsing_loads_no_client_library(parsed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.stem)
 def test_each_dag_file_parses_quickly(file: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "plugins")}
-    seconds = []
-    while not seconds or (min(seconds) >= PARSE_SECONDS and len(seconds) < 3):
+    shares = []
+    while not shares or (min(shares) >= PARSE_SHARE and len(shares) < 3):
         command = [sys.executable, "-c", _RUN, str(file)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        seconds.append(float(done.stdout.split()[-1]))
-    print(f"{file.name}: {', '.join(f'{value:.3f}' for value in seconds)} s")
-    assert min(seconds) < PARSE_SECONDS
+        shares.append(float(done.stdout.split()[-1]))
+    print(f"{file.name}: {', '.join(f'{value:.3f}' for value in shares)} of the SDK's import")
+    assert min(shares) < PARSE_SHARE
 
 
 def test_two_processes_serialize_to_the_same_bytes(parsed: dict[str, Any], tmp_path: Path) -> None:

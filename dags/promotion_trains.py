@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
+from airflow.sdk import DAG, Asset, Param, TaskGroup, TriggerRule, get_parsing_context
 from airflow.sdk.definitions.param import ParamsDict
 
 from interlock.notifications.notifier import InterlockNotifier
+from interlock.operators.environment import environment_asset
 from interlock.operators.train import ApproveOperator, LockOperator, PlanOperator, UndoPlanOperator
 from interlock.operators.train_back import DecideOperator, RollbackOperator
 from interlock.operators.train_end import CloseOperator
@@ -122,7 +123,10 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
     ) as dag:
         again = {"retries": 3, "retry_delay": timedelta(seconds=2)}
         of_train = {"train": train.name, "undo": undo}
-        plan = (UndoPlanOperator if undo else PlanOperator)(task_id="plan", **of_train)
+        if undo:
+            plan = UndoPlanOperator(task_id="plan", **of_train)
+        else:
+            plan = PlanOperator(task_id="plan", inlets=_checks(train), **of_train)
         lock = LockOperator(task_id="lock", **of_train, **again)
         if train.approval:
             plan >> ApproveOperator(task_id="approve", train=train.name) >> lock
@@ -185,6 +189,12 @@ def _train_dag(train: Train, *, undo: bool = False) -> DAG:
     return dag
 
 
+def _checks(train: Train) -> list[Asset]:
+    """What tells whether the train's environments passed their checks, of those that want trains to ask."""
+    known = [_environments[name] for name in train.environments if name in _environments]
+    return [environment_asset(one.name) for one in known if one.checked_within is not None]
+
+
 def _for_task(train: Train, task_id: str) -> Train:
     """What a worker builds for a task: `promote`, of which there are many, needs its service alone."""
     name, _, task = task_id.partition(".")
@@ -196,7 +206,8 @@ def _for_task(train: Train, task_id: str) -> Train:
 # A task needs its own DAG alone; the DAG processor, which asks for none, gets them all.
 _asked, _asked_task = get_parsing_context()
 _files = [file for file in train_files() if not _asked or _asked.partition("__")[2] == file.stem]
-_found = load_trains(load_environments(environments_file()).names, _files)
+_environments = load_environments(environments_file())
+_found = load_trains(_environments.names, _files)
 # To the DAG processor an import error here would deactivate the other trains: train_files.py tells it.
 if _asked and _found.broken:
     raise ValueError("\n".join(_found.broken.values()))

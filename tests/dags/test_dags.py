@@ -140,6 +140,20 @@ def test_an_environments_report_comes_after_each_of_its_looks(parsed: dict[str, 
     assert not any(upstream[look] for look in looks)
 
 
+def test_a_train_looks_at_the_checks_of_environments_that_want_it(
+    parsed: dict[str, Any], tmp_path: Path
+) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(CHECKOUT / "include", include)
+    file = include / "environments.yaml"
+    file.write_text(file.read_text() + "    checked_within: 24h\n")
+    wanted = _parse(tmp_path, DAGS / "promotion_trains.py", INTERLOCK_INCLUDE=str(include))["dags"]
+    asset = "interlock_environment__sandbox"
+    assert asset in wanted[PAYMENTS]["serialized"]
+    assert asset not in wanted["undo_train__payments"]["serialized"]
+    assert asset not in parsed["dags"][PAYMENTS]["serialized"]
+
+
 @pytest.mark.parametrize("dag_id", [PAYMENTS, "undo_train__payments"])
 def test_a_task_builds_its_own_dag_alone(dag_id: str, parsed: dict[str, Any], tmp_path: Path) -> None:
     file = DAGS / "promotion_trains.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,9 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
+from memory_cluster import MemoryCluster
+from moved_train import deployment
+from train_in_memory import TrainInMemory
 
 from interlock.environment.check import AREAS, Area, Check
 from interlock.hooks.environment import EnvironmentHook
@@ -29,6 +33,7 @@ from interlock.operators.environment import (
     VaultCheckOperator,
     environment_asset,
 )
+from interlock.operators.train import PlanOperator
 from interlock.sensors.environment import AreaSensor, GithubSensor, StoreSensor, ToolsSensor, VaultSensor
 from interlock.trains.model import TrainFileError
 from interlock.triggers.environment import AreaInOrderTrigger
@@ -205,6 +210,48 @@ def test_the_gate_opens_if_the_last_check_that_passed_is_not_too_old(
     else:
         with pytest.raises(AirflowFailException, match="Run the DAG environment_check"):
             gate.execute(context)
+
+
+@pytest.mark.parametrize(
+    ("within", "hours", "params", "refused"),
+    [
+        ("24h", 1.0, {}, ""),
+        ("24h", 25.0, {}, "passed its last check 25.0 hours ago, and at most 24 are allowed"),
+        ("24h", None, {}, "has not passed a check yet"),
+        ("24h", None, {"dry_run": True}, ""),
+        (None, None, {}, ""),
+    ],
+)
+def test_a_train_is_planned_only_for_an_environment_that_passed_where_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    within: str | None,
+    hours: float | None,
+    params: dict[str, Any],
+    refused: str,
+) -> None:
+    train = TrainInMemory(MemoryCluster(deployment("a"), deployment("b")), monkeypatch, tmp_path)
+    if within:
+        file = tmp_path / "environments.yaml"
+        file.write_text(file.read_text() + f"    checked_within: {within}\n")
+    asset, made = environment_asset("sandbox"), []
+    ago = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
+    events = {asset: [SimpleNamespace(extra={"at": ago.isoformat()})] if ago else []}
+    train.context |= {
+        "dag_run": SimpleNamespace(conf={}, clear_number=0),
+        "params": {"environment": "sandbox", "a": "1.1.0", **params},
+        "inlet_events": events,
+    }
+    monkeypatch.setattr(
+        PlanOperator, "_finish", lambda self, context, run, plan, *, dry_run: made.append(plan)
+    )
+    operator = PlanOperator(task_id="plan", train="payments")
+    if refused:
+        with pytest.raises(AirflowFailException, match=refused):
+            operator.execute(train.context)
+    else:
+        operator.execute(train.context)
+    assert len(made) == (not refused)
 
 
 # Sensors and the wait

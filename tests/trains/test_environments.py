@@ -15,12 +15,12 @@ from interlock.trains.located import TrainFileError
     ("text", "expected"),
     [
         ("environments: {}", "1: environments: found an empty mapping, expected at least one"),
-        ("environments:\n  a:\n    namespace: n\n", "2: environments.a: 'kubernetes' is missing, expected it among kubernetes, namespace, journal_namespace, vault, evidence, mesh"),
+        ("environments:\n  a:\n    namespace: n\n", "2: environments.a: 'kubernetes' is missing, expected it among kubernetes, namespace, journal_namespace, vault, evidence, mesh, checked_within"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: a.b\n", "4: environments.a.namespace: found 'a.b', expected a DNS-1123 label: at most 63 lower-case letters, digits and '-', no dots, no '-' at either end"),
         ("environments:\n  a:\n    kubernetes: my cluster\n    namespace: n\n", "3: environments.a.kubernetes: found 'my cluster', expected the id of an Airflow connection"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    evidence: {mode: sometimes}\n", "5: environments.a.evidence.mode: found 'sometimes', expected one of require, spool"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    evidence: {bucket: b}\n", "5: environments.a.evidence: unknown key 'bucket', expected one of mode, store"),
-        ("environments:\n  a:\n    kubernetes: k\n    namespce: n\n    namespace: n\n", "4: environments.a: unknown key 'namespce', expected one of kubernetes, namespace, journal_namespace, vault, evidence, mesh; did you mean 'namespace'?"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespce: n\n    namespace: n\n", "4: environments.a: unknown key 'namespce', expected one of kubernetes, namespace, journal_namespace, vault, evidence, mesh, checked_within; did you mean 'namespace'?"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh: {fail_on: error}\n", "5: environments.a.mesh.fail_on: found 'error', expected one of Error, Warning, Info"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      allow: [ILM009, ILM999]\n", "6: environments.a.mesh.allow: found 'ILM999', expected the code of a finding, such as ILM009; docs/mesh.md lists them"),
         ("environment: {}\nenvironments: {a: {kubernetes: k, namespace: n}}", "1: unknown key 'environment', expected one of environments; did you mean 'environments'?"),
@@ -76,3 +76,12 @@ def test_a_name_that_the_file_has_not_is_refused_with_those_it_has(tmp_path: Pat
     path.write_text("environments:\n  a: {kubernetes: k, namespace: n}\n  b: {kubernetes: k}\n")
     with pytest.raises(TrainFileError, match="environment 'moon' is not in this file: it has a, b"):
         load_environments(path).named("moon")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", None), ("    checked_within: 1h30m\n", 5400.0)])
+def test_for_how_long_a_check_counts_is_read_in_seconds(
+    tmp_path: Path, text: str, seconds: float | None
+) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text(f"environments:\n  a:\n    kubernetes: k\n    namespace: n\n{text}")
+    assert load_environments(path)["a"].checked_within == seconds

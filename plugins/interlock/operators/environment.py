@@ -172,26 +172,33 @@ class EnvironmentPassedOperator(BaseOperator):
     """
 
     def __init__(self, *, environment: str, within: timedelta = timedelta(hours=24), **kwargs: Any) -> None:
-        self.asset = environment_asset(environment)
-        super().__init__(inlets=[self.asset], **kwargs)
+        super().__init__(inlets=[environment_asset(environment)], **kwargs)
         self.environment = environment
         self.within = within
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return what the last check that passed told."""
-        try:
-            told: dict[str, Any] = dict(context["inlet_events"][self.asset][-1].extra)
-        except IndexError:
-            raise AirflowFailException(
-                f"environment {self.environment} has not passed a check yet. {_RUN}"
-            ) from None
-        age = datetime.now(UTC) - datetime.fromisoformat(told["at"])
-        if age > self.within:
-            hours = age / timedelta(hours=1)
-            raise AirflowFailException(
-                f"environment {self.environment} passed its last check {hours:.1f} hours ago. {_RUN}"
-            )
-        return told
+        return last_passed(context, self.environment, self.within)
+
+
+def last_passed(context: Context, environment: str, within: timedelta) -> dict[str, Any]:
+    """What the last check that an environment passed told; its asset has to be an inlet of the task.
+
+    Raises:
+        AirflowFailException: there is none, or it is older than `within`.
+    """
+    try:
+        told: dict[str, Any] = dict(context["inlet_events"][environment_asset(environment)][-1].extra)
+    except (IndexError, KeyError):
+        raise AirflowFailException(f"environment {environment} has not passed a check yet. {_RUN}") from None
+    age = datetime.now(UTC) - datetime.fromisoformat(told["at"])
+    if age > within:
+        hour = timedelta(hours=1)
+        raise AirflowFailException(
+            f"environment {environment} passed its last check {age / hour:.1f} hours ago, and at most "
+            f"{within / hour:g} are allowed. {_RUN}"
+        )
+    return told
 
 
 _RUN = "Run the DAG environment_check; the page of its task `report` says what keeps it from passing"

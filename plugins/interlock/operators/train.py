@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -68,7 +68,8 @@ class TrainOperator(BaseOperator):
 class PlanOperator(TrainOperator, SkipMixin):
     """Checks the run's config, reads what is live, works out every change; changes nothing in the cluster.
 
-    Skips the services that are not on board; a dry run ends here.
+    Skips the services that are not on board; a dry run ends here. Where the environment says
+    `checked_within`, no train goes unless the environment passed its check not longer ago.
     """
 
     inherits_from_skipmixin = True
@@ -93,6 +94,11 @@ class PlanOperator(TrainOperator, SkipMixin):
             config = parse_run_config(train, environments, given)
         except RunConfigError as error:
             raise AirflowFailException(str(error)) from None
+        within = config.environment.checked_within
+        if within is not None and not config.dry_run:
+            from interlock.operators.environment import last_passed
+
+            last_passed(context, config.environment.name, timedelta(seconds=within))
         run = replace(self.this_run(context), environment=config.environment)
 
         async def make() -> Plan:

@@ -32,6 +32,8 @@ class Environment:
         evidence_mode: `require`: a train starts only if the evidence store answers; `spool`: evidence waits.
         store: Airflow connection of the evidence store.
         mesh: What the mesh gate asks of its services; None where it is in no mesh.
+        checked_within: Seconds that may have passed since the environment passed its check when a train is
+            planned; None: trains don't ask.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Environment:
     evidence_mode: str
     store: str
     mesh: Gate | None = None
+    checked_within: float | None = None
 
     @classmethod
     def of_json(cls, found: Mapping[str, Any]) -> Environment:
@@ -126,6 +129,7 @@ def _environment(name: str, entry: EnvironmentEntry) -> Environment:
         evidence_mode=entry.evidence.mode,
         store=entry.evidence.store,
         mesh=None if entry.mesh is None else Gate(**entry.mesh.model_dump()),
+        checked_within=None if entry.checked_within is None else entry.checked_within.total_seconds(),
     )
 
 

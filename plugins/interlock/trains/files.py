@@ -177,6 +177,7 @@ class EnvironmentEntry(File):
     vault: Connection = "interlock_vault"
     evidence: EvidenceEntry = EvidenceEntry()
     mesh: MeshEntry | None = None
+    checked_within: Deadline | None = None
 
 
 class EnvironmentsFile(File):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from interlock.clients.evidence import Shipped
 from interlock.clients.object_store import ObjectStore
 from interlock.clients.vault import VaultClient
 from interlock.evidence.log.checkpoint import open_checkpoint
@@ -155,6 +156,54 @@ def test_a_writer_that_ends_anywhere_in_the_turn_of_the_year_is_followed(
     begun.head()
     for one in (turned, other):
         one.close()
+
+
+@pytest.mark.parametrize("last", ["opened", "claimed", "tiles", "published", "done"])
+def test_a_host_that_is_alone_goes_on_with_the_first_claim_of_a_year(
+    parts: Parts, turned: Parts, run: Run, checked: CheckedLog, last: str
+) -> None:
+    parts.writer().record(statement(run, "old"))
+    edge = (parts.folder / "edge").read_bytes()
+    lost, new = statement(run, "lost"), statement(run, "new")
+    reached: list[str] = []
+
+    def end(name: str) -> None:
+        reached.append(name)
+        if name == last and "opened" in reached:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        turned.writer(step=end).record(lost)
+    if last in ("published", "done"):
+        # It is a cache: a power failure may leave an old one.
+        (parts.folder / "edge").write_bytes(edge)
+    assert turned.writer().ship() == Shipped(1 if last != "done" else 0, 0)
+    begun = CheckedLog(checked.store, YEAR + 1, checked.keys).go_on()
+    begun.head()
+    recorded = turned.writer().record(new)
+    # Beside the two are the log's own words: that it was opened, and what was shipped late.
+    assert (recorded.year, recorded.index) == (YEAR + 1, 3)
+    begun.go_on().has_each_once([lost.digest, new.digest])
+    turned.close()
+
+
+def test_a_host_without_its_edge_finds_what_it_has_seen_in_a_log_that_went_on(
+    parts: Parts, turned: Parts, run: Run, checked: CheckedLog, tmp_path: Path
+) -> None:
+    edge = parts.folder / "edge"
+    parts.writer().record(statement(run, "seen"))
+    old = edge.read_bytes()
+    parts.writer().record(statement(run, "seen as well"))
+    other, later = parts.elsewhere(tmp_path / "other"), turned.elsewhere(tmp_path / "other")
+    assert other.writer().record(statement(run, "of another host")).index == 2
+    edge.write_bytes(old)
+    assert parts.writer().record(statement(run, "after an old edge")).index == 3
+    assert later.writer().record(statement(run, "of another host in the next year")).year == YEAR + 1
+    edge.unlink()
+    assert parts.writer().record(statement(run, "in the next year")).year == YEAR + 1
+    checked.go_on().head()
+    other.close()
+    later.close()
 
 
 def test_after_a_rotation_heads_are_signed_by_both_versions_for_a_while(

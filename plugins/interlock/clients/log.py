@@ -159,6 +159,9 @@ class EvidenceLog:
         if kept is not None and not (mine and kept.startswith(mine)):
             head = Head.decode(kept, self.log.name)
             self._looked = float("-inf") if self._head is None else self._looked
+        if head is not None and any(one.year > head.year for one in (leader.opened, leader.seen) if one):
+            # The year turned after it was kept.
+            head = None
         fresh = time.monotonic() - self._looked < FRESH_SECONDS
         if head is None or not fresh:
             head = self._compared(leader, head)

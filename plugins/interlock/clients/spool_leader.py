@@ -136,9 +136,9 @@ class Leader:
         self.shipped += len(entries)
         own, heard = self._heard
         for caller, found in places.items():
-            heard.update({name: (seen.year, index) for name, index in found.items() if name in own})
+            heard.update({name: (opened.year, index) for name, index in found.items() if name in own})
             if caller != NOBODY:
-                self._callers.tell(caller, {"year": seen.year, "places": found})
+                self._callers.tell(caller, {"year": opened.year, "places": found})
         return len(entries)
 
     def failed(self, reason: str) -> None:

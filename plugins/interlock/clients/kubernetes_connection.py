@@ -125,10 +125,11 @@ class ApiConnection:
         content = json.dumps(body) if body is not None else None
         send = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        # Patience begins with the first trouble of its kind: a request may have been on its way for long.
+        failed = refused = 0.0
         pause = 0.1
         while True:
-            patience = self._patience
+            patience, since = self._patience, failed or loop.time()
             try:
                 response = await self._http.request(
                     method, path, content=content, params=dict(params or {}), headers=send
@@ -143,11 +144,13 @@ class ApiConnection:
                 problem = error_of(method, path, response)
                 # An API server that has just started refuses what RBAC hasn't read yet, and mostly says so.
                 if response.status_code in (401, 403):
+                    since = refused = refused or loop.time()
                     if not _UNREAD.search(str(problem)):
                         patience = min(_STARTING_SECONDS, self._patience)
                 elif response.status_code != 429 and response.status_code < 500:
                     raise problem
-            if loop.time() + pause > began + patience:
+            failed = failed or since
+            if loop.time() + pause > since + patience:
                 raise problem
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)

@@ -129,7 +129,7 @@ class ApiConnection:
         failed = refused = 0.0
         pause = 0.1
         while True:
-            patience, since = self._patience, failed or loop.time()
+            patience, refusal = self._patience, False
             try:
                 response = await self._http.request(
                     method, path, content=content, params=dict(params or {}), headers=send
@@ -144,12 +144,15 @@ class ApiConnection:
                 problem = error_of(method, path, response)
                 # An API server that has just started refuses what RBAC hasn't read yet, and mostly says so.
                 if response.status_code in (401, 403):
-                    since = refused = refused or loop.time()
+                    refusal = True
                     if not _UNREAD.search(str(problem)):
                         patience = min(_STARTING_SECONDS, self._patience)
                 elif response.status_code != 429 and response.status_code < 500:
                     raise problem
-            failed = failed or since
+            if refusal:
+                since = refused = refused or loop.time()
+            else:
+                since = failed = failed or loop.time()
             if loop.time() + pause > since + patience:
                 raise problem
             await asyncio.sleep(pause)

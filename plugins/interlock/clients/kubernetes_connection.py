@@ -126,10 +126,10 @@ class ApiConnection:
         send = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
         loop = asyncio.get_running_loop()
         # Patience begins with the first trouble of its kind: a request may have been on its way for long.
-        failed = refused = 0.0
+        began: dict[str, float] = {}
         pause = 0.1
         while True:
-            patience, refusal = self._patience, False
+            patience, kind = self._patience, "failed"
             try:
                 response = await self._http.request(
                     method, path, content=content, params=dict(params or {}), headers=send
@@ -144,16 +144,12 @@ class ApiConnection:
                 problem = error_of(method, path, response)
                 # An API server that has just started refuses what RBAC hasn't read yet, and mostly says so.
                 if response.status_code in (401, 403):
-                    refusal = True
+                    kind = "refused"
                     if not _UNREAD.search(str(problem)):
                         patience = min(_STARTING_SECONDS, self._patience)
                 elif response.status_code != 429 and response.status_code < 500:
                     raise problem
-            if refusal:
-                since = refused = refused or loop.time()
-            else:
-                since = failed = failed or loop.time()
-            if loop.time() + pause > since + patience:
+            if loop.time() + pause > began.setdefault(kind, loop.time()) + patience:
                 raise problem
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)

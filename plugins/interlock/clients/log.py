@@ -36,7 +36,6 @@ from interlock.evidence.log.layout import origin
 from interlock.evidence.log.note import VerifierKey
 from interlock.evidence.log_statements import log_closed, log_opened
 from interlock.evidence.redaction import rfc3339
-from interlock.evidence.statement import sha256
 
 RIVALS: Final = 1000
 """How many claims of others may come before ours, one after another."""
@@ -84,7 +83,7 @@ class EvidenceLog:
         self._step = step
         self.log = LogStore(store, checkpoints.name, self._keys)
         self._head: Head | None = None
-        self._blobs: set[str] = set()
+        self._blobs: set[bytes] = set()
         self._looked = float("-inf")
 
     @property
@@ -121,7 +120,6 @@ class EvidenceLog:
             LogConflict, LogRewound: the log contradicts itself, or what this spool has seen.
             SpoolTampered: a waiting file isn't the one that was written; those before it are in the log.
         """
-        self._blobs = set()
         try:
             self._head = self._current(leader)
             count = self._settle(leader)
@@ -141,6 +139,8 @@ class EvidenceLog:
         except BaseException:
             self._head = None
             raise
+        finally:
+            self._blobs.clear()
         if left:
             leader.save()
         return Turn(count, left)
@@ -245,9 +245,9 @@ class EvidenceLog:
 
     def _put_blobs(self, batch: Batch) -> None:
         """Put what a batch's statements point to, but for what this turn has put for an earlier claim."""
-        blobs = {sha256(blob): blob for blob in batch.blobs}
-        self.log.put_blobs(blob for digest, blob in blobs.items() if digest not in self._blobs)
-        self._blobs = set(blobs)
+        blobs = set(batch.blobs)
+        self.log.put_blobs(blobs - self._blobs)
+        self._blobs = blobs
         self._step("blobs")
 
     def _claimed(self, claim: Claim) -> bool:

@@ -9,8 +9,7 @@ from typing import Final
 from interlock.clients.kubernetes import KubernetesClient
 from interlock.clients.kubernetes_api import KubernetesError, NotFound, workload_of
 from interlock.manifest import Manifest, ObjectRef
-from interlock.mesh.gate import Gate
-from interlock.mesh.mesh import Mesh
+from interlock.mesh.mesh import WORKLOAD_KINDS, Mesh
 from interlock.mesh.settings import MeshSettings
 from interlock.trains.model import Environment, Train
 
@@ -46,16 +45,16 @@ async def read_mesh(
         NoMesh: The cluster has no Istio API.
         KubernetesError: Something could not be read; without it nothing can be said.
     """
-    policies = [(*kind, where) for where in dict.fromkeys((namespace, root_namespace)) for kind in POLICIES]
+    names = dict.fromkeys((namespace, root_namespace))
+    policies = [(*kind, where) for where in names for kind in POLICIES]
     asked = [_listed(client, *one) for one in policies]
     asked += [_listed(client, *kind, namespace) for kind in WORKLOADS]
-    names = dict.fromkeys((namespace, root_namespace))
     found = await asyncio.gather(*asked, *(_namespace(client, name) for name in names))
     settings = await _settings(client, root_namespace)
     if all(one is None for one in found[: len(policies)]):
         raise NoMesh("the cluster has no Istio API: install Istio, or take `mesh` out of the environment")
     objects = [one for group in found if group is not None for one in group]
-    running = [one for one in objects if one.kind in ("Pod", "Deployment", "StatefulSet", "DaemonSet")]
+    running = [one for one in objects if one.kind in WORKLOAD_KINDS]
     return Mesh.of(objects, settings), running
 
 
@@ -69,17 +68,11 @@ async def refusals(
     gate = environment.mesh
     if gate is None:
         return []
-    return await _refusals(client, gate, environment.namespace, train, services)
-
-
-async def _refusals(
-    client: KubernetesClient, gate: Gate, namespace: str, train: Train, services: Iterable[str]
-) -> list[str]:
     names: dict[str, None] = {}
     for name in services:
         names.update(dict.fromkeys((*train.service(name).after, name)))
     try:
-        mesh, running = await read_mesh(client, namespace, gate.root_namespace)
+        mesh, running = await read_mesh(client, environment.namespace, gate.root_namespace)
     except KubernetesError as error:
         return [f"the mesh could not be looked at: {error}"]
     refs = {}

@@ -87,18 +87,24 @@ def _certificate(
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
         )
-        .add_extension(_key_usage(issuer is None), critical=True)
+        .add_extension(
+            key_usage(digital_signature=True, key_cert_sign=issuer is None, crl_sign=issuer is None),
+            critical=True,
+        )
     )
     for extension in extensions:
         builder = builder.add_extension(extension, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _key_usage(authority: bool) -> x509.KeyUsage:
+def key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    """What a key may be used for: nothing but this."""
     return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=authority,
-        crl_sign=authority,
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,

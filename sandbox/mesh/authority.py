@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sandbox.certificates import key_usage
+
 LIFETIME = timedelta(hours=1)
 ROOT_LIFETIME = timedelta(days=30)
 SETTLED = timedelta(seconds=5)
@@ -97,7 +99,7 @@ class Authority:
         # Roots of one name would be taken for each other when a chain is built.
         text = f"interlock-sandbox-mesh {now:%Y-%m-%dT%H:%M:%S.%fZ}"
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-        usage = _usage(key_cert_sign=True, crl_sign=True)
+        usage = key_usage(key_cert_sign=True, crl_sign=True)
         certificate = (
             _builder(key, name, now, now + lifetime)
             .subject_name(name)
@@ -127,7 +129,7 @@ class Authority:
             _builder(key, issuer.certificate.subject, now, until)
             .subject_name(x509.Name([]))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage(both), critical=False)
             .add_extension(uri, critical=True)
             .sign(issuer.key, hashes.SHA256())
@@ -149,22 +151,6 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SKEW)
         .not_valid_after(until)
-    )
-
-
-def _usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 

@@ -83,21 +83,19 @@ def _github(question: Question) -> list[Check]:
     try:
         settings = GithubSettings.of_connection(question.read(wanted.connection))
     except ConnectionMissing as error:
-        return [_no_connection("github.account", "active account", wanted.connection, error)]
+        return [_no_connection("github.account", "active account", wanted.connection, str(error))]
     named = wanted.pull_requests if asked is None else asked
     facts = look_at_github(wanted.connection, settings, wanted.repositories, named)
     return list(judge_github(facts, wanted, question.now()))
 
 
 def _vault(question: Question) -> list[Check]:
-    from interlock.clients.vault import VaultSettings
     from interlock.clients.vault_look import look_at_vault
 
     wanted, settings, name = question.wanted.vault, question.settings, question.environment.vault
-    try:
-        found = VaultSettings.of_connection(question.read(name))
-    except ConnectionMissing as error:
-        return [_no_connection("vault.reachable", "Vault", name, error)]
+    found = _vault_settings(question, name)
+    if isinstance(found, Unseen):
+        return [_no_connection("vault.reachable", "Vault", name, found.why)]
     policy = (question.include / "deploy" / "vault" / "interlock.hcl").read_text()
     mounts, secrets = found.mounts, tuple(wanted.secrets)
     needs = rules(policy, mounts)
@@ -109,7 +107,7 @@ def _vault(question: Question) -> list[Check]:
         auditor = _vault_settings(question, wanted.audit_connection)
     facts = look_at_vault(
         name,
-        replace(found, timeout=PATIENCE_SECONDS),
+        found,
         key=settings.transit_key,
         paths=[*needs, *limits],
         secrets=secrets,
@@ -164,6 +162,6 @@ def _vault_settings(question: Question, name: str) -> VaultSettings | Unseen:
         return Unseen(str(error))
 
 
-def _no_connection(code: str, what: str, name: str, error: ConnectionMissing) -> Check:
+def _no_connection(code: str, what: str, name: str, why: str) -> Check:
     fix = f"Set the connection {name} up as docs/reference.md says"
-    return At(name).finding(code, what, str(error), fix)
+    return At(name).finding(code, what, why, fix)

@@ -17,7 +17,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 from interlock.evidence.redaction import rfc3339
 from interlock.evidence.statement import Run
 from interlock.hooks.evidence_log import EvidenceLogHook
-from interlock.operators import evidence_verification
+from interlock.operators import evidence
 from interlock.operators.evidence_verification import LOG, VerifyEvidenceOperator
 from interlock.triggers.evidence import EvidenceLoggedTrigger
 
@@ -56,9 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         stats, "gauge", lambda name, value, tags: found.metrics.append((name, value, *tags.values()))
     )
     monkeypatch.setattr(stats, "timing", lambda name, value, tags: None)
-    monkeypatch.setattr(
-        evidence_verification, "record", lambda context, said, **more: found.recorded.extend(said)
-    )
+    monkeypatch.setattr(evidence, "record", lambda context, said, **more: found.recorded.extend(said))
     found.log.commit(*[found.log.leaf() for _ in range(10)])
     return found
 

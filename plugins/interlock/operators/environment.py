@@ -150,18 +150,17 @@ class EnvironmentReportOperator(BaseOperator):
         return fields
 
     def _record(self, context: Context, result: Result) -> None:
-        from interlock.operators.evidence import Said, record, without_evidence
+        from interlock.operators.evidence import Said, record_check
 
-        if self.evidence_conn_id is None:
-            return
-        with without_evidence("this environment check is without evidence", self.log):
-            record(
-                context,
-                [Said("environment-check", result.fields(), result.evidence())],
-                at=result.at,
-                evidence_conn_id=self.evidence_conn_id,
-                vault_conn_id=self.vault_conn_id,
-            )
+        record_check(
+            context,
+            Said("environment-check", result.fields(), result.evidence()),
+            at=result.at,
+            check="environment check",
+            evidence_conn_id=self.evidence_conn_id,
+            vault_conn_id=self.vault_conn_id,
+            log=self.log,
+        )
 
 
 class EnvironmentPassedOperator(BaseOperator):

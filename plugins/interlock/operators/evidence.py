@@ -212,6 +212,29 @@ def record(
         return writer.record_all(statements)
 
 
+def record_check(
+    context: Context,
+    said: Said,
+    *,
+    at: datetime,
+    check: str,
+    evidence_conn_id: str | None,
+    vault_conn_id: str,
+    log: Any,
+) -> None:
+    """Record what a check found; its outcome doesn't wait for evidence.
+
+    :param said: the check's statement.
+    :param check: what it is, as text: "mesh check".
+    :param evidence_conn_id: id of the connection to the evidence bucket; None records nothing.
+    :param log: the task's log.
+    """
+    if evidence_conn_id is None:
+        return
+    with without_evidence(f"this {check} is without evidence", log):
+        record(context, [said], at=at, evidence_conn_id=evidence_conn_id, vault_conn_id=vault_conn_id)
+
+
 def seal(
     context: Context,
     *,

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from interlock import metrics
 from interlock.hooks.evidence_log import EvidenceLogHook
 from interlock.hooks.vault import InterlockVaultHook
-from interlock.operators.evidence import Said, record, without_evidence
+from interlock.operators.evidence import Said, record_check
 from interlock.operators.head_variable import kept_by
 
 if TYPE_CHECKING:
@@ -162,14 +162,15 @@ class VerifyEvidenceOperator(BaseOperator):
         if LOG in self.outlets:
             context["outlet_events"][LOG].extra = {**told, "checkpoint": head}
         if self.record_result:
-            with without_evidence("this verification is without evidence", self.log):
-                record(
-                    context,
-                    [Said("verification", told)],
-                    at=datetime.now(UTC),
-                    evidence_conn_id=self.evidence_conn_id,
-                    vault_conn_id=self.vault_conn_id,
-                )
+            record_check(
+                context,
+                Said("verification", told),
+                at=datetime.now(UTC),
+                check="verification",
+                evidence_conn_id=self.evidence_conn_id,
+                vault_conn_id=self.vault_conn_id,
+                log=self.log,
+            )
 
 
 def _told(report: Report) -> dict[str, Any]:

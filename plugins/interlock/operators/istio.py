@@ -90,15 +90,14 @@ class MeshCheckOperator(BaseOperator):
         return gate.judge(mesh, self.namespace)
 
     def _record(self, context: Context, judged: Judgement, at: datetime) -> None:
-        from interlock.operators.evidence import Said, record, without_evidence
+        from interlock.operators.evidence import Said, record_check
 
-        if self.evidence_conn_id is None:
-            return
-        with without_evidence("this mesh check is without evidence", self.log):
-            record(
-                context,
-                [Said("mesh-check", judged.fields(), judged.evidence())],
-                at=at,
-                evidence_conn_id=self.evidence_conn_id,
-                vault_conn_id=self.vault_conn_id,
-            )
+        record_check(
+            context,
+            Said("mesh-check", judged.fields(), judged.evidence()),
+            at=at,
+            check="mesh check",
+            evidence_conn_id=self.evidence_conn_id,
+            vault_conn_id=self.vault_conn_id,
+            log=self.log,
+        )

@@ -53,7 +53,7 @@ demo: $(READY) ## Bring the sandbox up, run two trains, one arrives and one goes
 	$(SANDBOX) up
 	$(SANDBOX) demo
 
-sandbox: $(READY) ## Bring the sandbox up (Kubernetes, Vault, S3, Airflow), without the demo
+sandbox: $(READY) ## Bring the sandbox up (Kubernetes, Vault, S3, Prometheus, Airflow), without the demo
 	$(SANDBOX) up
 
 status: $(READY) ## Say what of the sandbox runs, and where

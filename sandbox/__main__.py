@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox",
         description="Real surroundings for Interlock on this machine: PostgreSQL, OpenBao, SeaweedFS, "
-        "Kubernetes and Airflow.",
+        "Kubernetes, Prometheus and Airflow.",
         epilog="INTERLOCK_SANDBOX names the state folder; the default is .sandbox in the checkout. "
         "INTERLOCK_INCLUDE names another folder with trains, INTERLOCK_SANDBOX_DAGS one with more DAGs.",
     )

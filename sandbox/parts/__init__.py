@@ -1,7 +1,7 @@
 """The parts of the sandbox, in the order in which they start; a file each.
 
-A part is added here: Prometheus, say, as `parts/prometheus.py` behind the node. What belongs to a pod, such
-as an Envoy sidecar, belongs to the node agent (`sandbox/node/`), which starts a pod's processes.
+A part is added here. What belongs to a pod, such as an Envoy sidecar, belongs to the node agent
+(`sandbox/node/`), which starts a pod's processes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from sandbox.parts.node import Node
 from sandbox.parts.openbao import OpenBao
 from sandbox.parts.part import Part
 from sandbox.parts.postgres import Postgres
+from sandbox.parts.prometheus import Prometheus
 from sandbox.parts.seaweedfs import SeaweedFS
 
 
 def all_parts() -> tuple[Part, ...]:
     """Every part, each after those that it needs."""
-    return (Postgres(), OpenBao(), SeaweedFS(), Etcd(), Kubernetes(), Node(), Airflow())
+    return (Postgres(), OpenBao(), SeaweedFS(), Etcd(), Kubernetes(), Node(), Prometheus(), Airflow())

@@ -16,13 +16,14 @@ from airflow.sdk import Connection as InAirflow
 
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.object_store import StoreSettings
+from interlock.clients.prometheus_settings import PrometheusSettings
 from interlock.clients.vault import VaultSettings
 from interlock.connections import Connection, ConnectionMissing, connection, of_airflow, variable
 from interlock.hooks import evidence
 from interlock.hooks.kubernetes import InterlockKubernetesHook
 from interlock.hooks.vault import InterlockVaultHook
 
-Settings = VaultSettings | StoreSettings | KubernetesSettings
+Settings = VaultSettings | StoreSettings | KubernetesSettings | PrometheusSettings
 
 VAULT: list[tuple[str, dict[str, Any] | str, VaultSettings]] = [
     ("a host and a port", {"host": "v", "port": 8300}, VaultSettings("http://v:8300")),
@@ -102,6 +103,20 @@ VAULT: list[tuple[str, dict[str, Any] | str, VaultSettings]] = [
     ),
 ]
 
+PROMETHEUS: list[tuple[str, dict[str, Any] | str, PrometheusSettings]] = [
+    ("9090 where no port is set", {"host": "p"}, PrometheusSettings("http://p:9090")),
+    ("a scheme as schema", {"host": "p", "port": 1, "schema": "https"}, PrometheusSettings("https://p:1")),
+    ("TLS by use_tls", {"host": "p", "extra": {"use_tls": True}}, PrometheusSettings("https://p:9090")),
+    ("an IPv6 address", {"host": "::1"}, PrometheusSettings("http://[::1]:9090")),
+    ("a URL with a prefix", {"host": "https://p/prometheus/"}, PrometheusSettings("https://p/prometheus")),
+    (
+        "a user, and seconds for a query",
+        {"host": "p", "login": "u", "password": "s", "extra": {"query_timeout": 2.5}},
+        PrometheusSettings("http://p:9090", "u", "s", 2.5),
+    ),
+    ("a bearer token", {"host": "p", "password": "t"}, PrometheusSettings("http://p:9090", "", "t")),
+    ("a URI", "http://u:s@p:80/https", PrometheusSettings("https://p:80", "u", "s")),
+]
 IN_BUCKET = {"bucket_name": "b"}
 BUCKET = {"service_config": {"s3": IN_BUCKET}}
 STORE: list[tuple[str, dict[str, Any] | str, StoreSettings]] = [
@@ -175,6 +190,7 @@ KUBERNETES: list[tuple[str, dict[str, Any] | str, KubernetesSettings]] = [
 ROWS = [
     *(pytest.param("vault", told, wanted, id=f"vault: {name}") for name, told, wanted in VAULT),
     *(pytest.param("aws", told, wanted, id=f"aws: {name}") for name, told, wanted in STORE),
+    *(pytest.param("http", told, wanted, id=f"http: {name}") for name, told, wanted in PROMETHEUS),
     *(
         pytest.param("kubernetes", told, wanted, id=f"kubernetes: {name}")
         for name, told, wanted in KUBERNETES
@@ -241,6 +257,13 @@ def test_the_hooks_use_this_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
         (StoreSettings, locked("retention_days", 0), "a whole number of days, 1 to 36500"),
         (StoreSettings, locked("retention_days", "ten"), "a whole number of days, 1 to 36500"),
         (StoreSettings, locked("retention_days", 36501), "a whole number of days, 1 to 36500"),
+        (PrometheusSettings, Connection("c"), "connection c: it names no host"),
+        (PrometheusSettings, Connection("c", host="p", login="u"), "it has a login and no password"),
+        (
+            PrometheusSettings,
+            Connection("c", host="p", extra={"query_timeout": "soon"}),
+            "query_timeout 'soon' of its extra: expected seconds, up to 600",
+        ),
         (KubernetesSettings, Connection("c", extra={"kube_config": "{broken"}), "kube_config is no JSON"),
         (KubernetesSettings, Connection("c", extra={"kube_config": "[1]"}), "kube_config is no JSON"),
     ],

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
-from sandbox.parts import kubernetes, openbao, postgres, seaweedfs
+from sandbox.parts import kubernetes, openbao, postgres, prometheus, seaweedfs
 from sandbox.parts.part import Part, PartError, Report
 from sandbox.state import CHECKOUT, HOST, State, random_base64
 from sandbox.supervisor import Program, inherited_environment
@@ -148,6 +148,7 @@ def settings(state: State) -> dict[str, str]:
         "INTERLOCK_LOG_VAULT": openbao.connection(state, openbao.LOG_ROLE),
         "INTERLOCK_AUDIT_VAULT": openbao.connection(state, openbao.AUDIT_ROLE),
         "INTERLOCK_EVIDENCE": seaweedfs.connection(state),
+        "INTERLOCK_PROMETHEUS": prometheus.connection(state),
     }
     for name, connection in connections.items():
         variables[f"AIRFLOW_CONN_{name}"] = json.dumps(connection, separators=(",", ":"))

@@ -12,6 +12,7 @@ from project_documents import CHECKOUT, dags, named, table
 from interlock.clients.github_settings import GithubSettings
 from interlock.clients.kubeconfig import KubernetesSettings
 from interlock.clients.object_store import StoreSettings
+from interlock.clients.prometheus_settings import PrometheusSettings
 from interlock.clients.vault import VaultSettings
 from interlock.connections import Connection
 
@@ -21,6 +22,7 @@ SETTINGS = {
     "vault": VaultSettings,
     "aws": StoreSettings,
     "github": GithubSettings,
+    "http": PrometheusSettings,
 }
 _PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)*")
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 
 class ConnectionMissing(ValueError):
@@ -40,6 +40,35 @@ class Connection:
         value = self.extra.get(key)
         return default if value is None else str(value).strip().lower() in ("true", "1", "yes")
 
+    def token(self) -> str:
+        """The password as a token, without the line break that came along with it; empty: there is none.
+
+        Raises:
+            ConnectionMissing: no header can carry it. Libraries would quote it in their errors.
+        """
+        token = self.password.strip()
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise ConnectionMissing(
+                f"connection {self.name}: its password is no token: it has a space, a line break or a letter "
+                "that no token has"
+            )
+        return token
+
+    def split(self, url: str) -> SplitResult:
+        """The parts of a URL.
+
+        Raises:
+            ConnectionMissing: it is none.
+        """
+        try:
+            parts = urlsplit(url)
+            _ = parts.port  # it is read when it is asked for
+        except ValueError:
+            raise ConnectionMissing(
+                f"connection {self.name}: its host is no address: check its port and brackets"
+            ) from None
+        return parts
+
     def address(self, *, port: int) -> str:
         """The server's URL; TLS by the host's scheme, else by `use_tls`, else by the type (such as `vaults`).
 
@@ -47,13 +76,13 @@ class Connection:
             port: the one of a host without a scheme and without a port.
 
         Raises:
-            ConnectionMissing: it names no host.
+            ConnectionMissing: it names no host, or one that is no address.
         """
         tls = self.is_true("use_tls", default=self.type in ("vaults", "https"))
         scheme, host, path = "https" if tls else "http", self.host, ""
         found = self.port or port
         if "://" in host:
-            parts = urlsplit(host)
+            parts = self.split(host)
             scheme = {"vault": "http", "vaults": "https"}.get(parts.scheme, parts.scheme)
             host, found, path = parts.hostname or "", parts.port or self.port or 0, parts.path.rstrip("/")
         if not host:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 from interlock.connections import Connection, ConnectionMissing
 
@@ -39,16 +38,17 @@ class GithubSettings:
         without scheme and API path; port; schema, the scheme of a host without one (`https`).
 
         Raises:
-            ConnectionMissing: it has no token, or would send it in the clear.
+            ConnectionMissing: it has no token, one that can't be sent, or would send it in the clear.
         """
-        if not found.password:
+        token = found.token()
+        if not token:
             raise ConnectionMissing(f"connection {found.name}: it has no password, which is GitHub's token")
-        return cls(_address(found), found.password)
+        return cls(_address(found), token)
 
 
 def _address(found: Connection) -> str:
     given = found.host if "://" in found.host else f"{found.schema or 'https'}://{found.host}"
-    parts = urlsplit(given)
+    parts = found.split(given)
     host, port = parts.hostname or "", parts.port or found.port
     if host in _PUBLIC_HOSTS:
         return PUBLIC

@@ -60,7 +60,7 @@ class VaultSettings:
         `transit_mount_point`.
 
         Raises:
-            ConnectionMissing: a field can't be used: the authentication, the KV version, or no host.
+            ConnectionMissing: the authentication, the KV version, the token or the host can't be used.
         """
         extra = found.extra
         method = extra.get("auth_type") or ("approle" if found.login else "token")
@@ -76,7 +76,7 @@ class VaultSettings:
             address=found.address(port=8200),
             role_id=(found.login or extra.get("role_id") or None) if approle else None,
             secret_id=found.password or None if approle else None,
-            token=None if approle else found.password or None,
+            token=None if approle else found.token() or None,
             namespace=extra.get("namespace") or None,
             mount=found.schema or "secret",
             kv_version=int(version),

@@ -84,10 +84,13 @@ class FakeGithub:
             "merged": False,
             "draft": False,
             "mergeable": True,
+            "mergeable_state": "clean",
             "head": {"sha": "c0ffee"},
         }
         self.answers[f"/repos/{name}/pulls/{number}"] = told | more
-        given = [{"user": {"login": who}, "state": state} for who, state in reviews]
+        given = [
+            {"user": {"login": who}, "state": state, "author_association": "MEMBER"} for who, state in reviews
+        ]
         self.answers[f"/repos/{name}/pulls/{number}/reviews"] = given
 
     def answer(self, path: str, query: dict[str, list[str]], token: str) -> Answer:

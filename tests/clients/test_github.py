@@ -12,6 +12,7 @@ from interlock.clients.github import (
     GithubClient,
     GithubError,
     GithubForbidden,
+    GithubInvalid,
     GithubMissing,
     GithubRefused,
     GithubUnavailable,
@@ -130,6 +131,52 @@ def test_the_last_review_that_says_yes_or_no_counts(github: FakeGithub) -> None:
     assert pull_request.reviews == {"ada": "APPROVED", "ben": "DISMISSED"}
 
 
+def test_who_may_not_merge_there_has_no_say(github: FakeGithub) -> None:
+    github.pull_request(NAME, 12, ("ada", "APPROVED"), ("eve", "APPROVED"), ("mal", "CHANGES_REQUESTED"))
+    _, eve, mal = github.answers[f"/repos/{NAME}/pulls/12/reviews"]
+    eve["author_association"], mal["author_association"] = "CONTRIBUTOR", "NONE"
+    pull_request = (look(github).pull_requests or {})[PULL]
+    assert isinstance(pull_request, PullRequest)
+    assert pull_request.reviews == {"ada": "APPROVED", "eve": "OUTSIDER", "mal": "OUTSIDER"}
+
+
+def test_a_pull_request_that_github_still_works_on_is_asked_for_again(github: FakeGithub) -> None:
+    path = f"/repos/{NAME}/pulls/12"
+    told = github.answers[path]
+    unknown = Answer(200, told | {"mergeable": None, "mergeable_state": "unknown"})
+    blocked = Answer(200, told | {"mergeable_state": "blocked"})
+    github.faults[path] = [unknown, unknown, blocked]
+    pull_request = (look(github).pull_requests or {})[PULL]
+    assert isinstance(pull_request, PullRequest)
+    assert (pull_request.conflicts, pull_request.merge_state) == (False, "blocked")
+
+
+@pytest.mark.parametrize(("patience", "requests"), [(45.0, 4), (0.9, 1)])
+def test_what_github_does_not_work_out_in_time_is_unseen(
+    github: FakeGithub, patience: float, requests: int
+) -> None:
+    github.pull_request(NAME, 12, mergeable=None)
+    pull_request = (look(github, patience=patience).pull_requests or {})[PULL]
+    assert isinstance(pull_request, PullRequest)
+    assert isinstance(pull_request.conflicts, Unseen)
+    assert sum(path.startswith(f"/repos/{NAME}/pulls/12") for path in github.asked) == requests + 1
+
+
+def test_a_closed_pull_request_is_not_waited_for(github: FakeGithub) -> None:
+    github.pull_request(NAME, 12, mergeable=None, state="closed", merged=True)
+    look(github)
+    assert github.asked.count(f"/repos/{NAME}/pulls/12") == 1
+
+
+def test_an_empty_repository_is_one_that_can_be_read(github: FakeGithub) -> None:
+    github.scopes = None
+    github.faults[f"/repos/{NAME}/commits"] = [failure(409, "Git Repository is empty.")]
+    for path in ("check-runs", "status"):
+        github.faults[f"/repos/{NAME}/commits/HEAD/{path}"] = [failure(422, "No commit found for SHA: HEAD")]
+    (repository,) = look(github).repositories
+    assert [repository.readable[one] for one in ("contents", "checks", "statuses")] == [True] * 3
+
+
 def test_all_pages_of_a_list_are_read(github: FakeGithub) -> None:
     reviews = [(f"user-{n}", "APPROVED") for n in range(230)]
     github.pull_request(NAME, 12, *reviews, mergeable=False)
@@ -218,6 +265,7 @@ def test_without_an_account_the_rest_is_asked_only_if_it_may_be_answered(
         ),
         (failure(404, "Not Found"), GithubMissing, "nothing that this token may see"),
         (failure(451, "DMCA"), GithubMissing, "nothing that this token may see"),
+        (failure(422, "No commit found"), GithubInvalid, "422: GitHub can't answer that (No commit found)"),
         (failure(500, "Server Error"), GithubUnavailable, "500: GitHub fails (Server Error)"),
         (Answer(503, "<html>", {"content-type": "text/html"}), GithubUnavailable, "503: GitHub fails"),
         (Answer(200, "<html>", {"content-type": "text/html"}), GithubUnavailable, "got text/html"),
@@ -232,6 +280,14 @@ def test_each_fault_is_told_as_what_it_is(
         one.get("/user")
     assert said in str(failed.value)
     assert TOKEN not in str(failed.value)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_what_makes_no_sense_is_not_asked_again(github: FakeGithub, status: int) -> None:
+    github.faults["/user"] = [failure(status, "no")]
+    with client(github, Clock()) as one, pytest.raises(GithubInvalid):
+        one.get("/user")
+    assert len(github.asked) == 1
 
 
 def test_a_failure_that_passes_is_asked_again(github: FakeGithub) -> None:
@@ -338,6 +394,23 @@ def test_a_connection_without_a_token_is_missing_and_a_token_is_never_shown() ->
     with pytest.raises(ConnectionMissing, match="no password, which is GitHub's token"):
         GithubSettings.of_connection(Connection("g"))
     assert "s3cret" not in repr(GithubSettings.of_connection(Connection("g", password="s3cret")))
+
+
+@pytest.mark.parametrize("password", ["gh p", "ghp_a\nb", "ghp_ü", "ghp_\x00"])
+def test_a_password_that_no_header_can_carry_is_refused_without_being_shown(password: str) -> None:
+    with pytest.raises(ConnectionMissing, match="its password is no token") as failed:
+        GithubSettings.of_connection(Connection("g", password=password))
+    assert password not in str(failed.value)
+
+
+def test_a_line_break_behind_a_token_is_not_part_of_it() -> None:
+    assert GithubSettings.of_connection(Connection("g", password="ghp_a\n")).token == "ghp_a"
+
+
+@pytest.mark.parametrize("host", ["https://github.example.com:http", "https://[::1"])
+def test_a_host_that_is_no_address_is_told(host: str) -> None:
+    with pytest.raises(ConnectionMissing, match="its host is no address"):
+        GithubSettings.of_connection(Connection("g", host=host, password="t"))
 
 
 def test_an_enterprise_api_is_asked_below_its_path() -> None:

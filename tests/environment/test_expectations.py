@@ -82,6 +82,12 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
     assert said in str(failed.value)
 
 
+def test_an_account_that_an_enterprise_manages_can_own_a_repository(tmp_path: Path) -> None:
+    found = read(tmp_path, "github:\n  repositories: {ada_acme/a: {}}\n  pull_requests: ['ada_acme/a#1']\n")
+    assert found.github is not None
+    assert list(found.github.repositories) == ["ada_acme/a"]
+
+
 def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainFileError, match="can't be read"):
         load_expectations(tmp_path / "environment.yaml")

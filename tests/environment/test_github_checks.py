@@ -119,6 +119,10 @@ UNSEEN = ("not-checked", "error")
         (pull_request(state="closed"), "pull-request", ERROR, "closed without being merged"),
         (pull_request(draft=True), "pull-request", ERROR, "draft"),
         (pull_request(conflicts=True), "pull-request", ERROR, "conflicts"),
+        (pull_request(conflicts=AWAY), "pull-request", UNSEEN, "no answer"),
+        (pull_request(merge_state="blocked"), "merge-rules", WARNING, "a rule of its base"),
+        (pull_request(merge_state="behind"), "merge-rules", WARNING, "behind its base"),
+        (pull_request(reviews={"eve": "OUTSIDER"}), "reviews", ERROR, "approved by nobody; eve, neither"),
         (pull_request(reviews={}), "reviews", ERROR, "nobody; 1 approvals are needed"),
         (
             pull_request(reviews={"ada": "APPROVED", "ben": "CHANGES_REQUESTED"}),

@@ -11,6 +11,7 @@ Errors:
       GithubRefused        401: the token is wrong, ended, or was revoked
       GithubForbidden      403: the token is good, and may not do this
       GithubMissing        404: there is nothing, or nothing that this token may see
+      GithubInvalid        another 4xx: it makes no sense there, such as commits of an empty repository
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class GithubForbidden(GithubError):
 
 class GithubMissing(GithubError):
     """There is no such thing, or the token may not see it: GitHub doesn't tell which."""
+
+
+class GithubInvalid(GithubError):
+    """GitHub let the token through, and can't answer: such as for the commits of an empty repository."""
 
 
 class GithubClient:
@@ -111,7 +116,7 @@ class GithubClient:
         return self._read(path, answer, dict), answer.headers
 
     def can_read(self, path: str) -> bool:
-        """Whether the token may read what is there, whatever it is.
+        """Whether the token may read what is there, whatever it is, or that there is nothing yet.
 
         Raises:
             GithubError: that couldn't be found out.
@@ -120,6 +125,16 @@ class GithubClient:
             self._answer(path, {"per_page": 1})
         except (GithubForbidden, GithubMissing):
             return False
+        except GithubInvalid:
+            pass  # rights are looked at first
+        return True
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, if the patience lasts for so long; return whether it did."""
+        if seconds > self._left:
+            return False
+        self._sleep(seconds)
+        self._left -= seconds
         return True
 
     def items(self, path: str, key: str = "") -> Iterator[Mapping[str, Any]]:
@@ -204,6 +219,8 @@ class GithubClient:
                 return GithubForbidden(f"{where}: the token may not do this ({said}){more}")
         if status in (404, 410, 451):
             return GithubMissing(f"{where}: there is nothing that this token may see")
+        if 400 <= status < 500 and status not in (408, 429):
+            return GithubInvalid(f"{where}: GitHub can't answer that ({said})")
         return GithubUnavailable(f"{where}: GitHub fails ({said})")
 
     def _told_to_wait(self, answer: httpx2.Response) -> float | None:

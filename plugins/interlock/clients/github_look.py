@@ -44,6 +44,9 @@ _REVIEWS: Final[Mapping[str, ReviewState]] = {
     "CHANGES_REQUESTED": "CHANGES_REQUESTED",
     "DISMISSED": "DISMISSED",
 }
+_INSIDERS: Final = ("OWNER", "MEMBER", "COLLABORATOR")
+_MERGE_PAUSES_SECONDS: Final = (1.0, 2.0, 3.0)
+"""GitHub works out in the background whether a pull request can be merged, once somebody asks."""
 _EXPIRY_FORMATS: Final = ("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M:%S %z")
 
 T = TypeVar("T")
@@ -142,17 +145,30 @@ def _pull_request(github: GithubClient, name: str) -> PullRequest:
     if named is None:
         raise GithubMissing(f"{name} names no pull request: expected owner/name#12")
     repository, number = f"/repos/{named[1]}", named[2]
-    told, _ = github.get(f"{repository}/pulls/{number}")
+    told = _worked_out(github, f"{repository}/pulls/{number}")
     commit = str((told.get("head") or {}).get("sha", ""))
     mergeable = told.get("mergeable")
     return PullRequest(
         state=str(told.get("state", "")),
         merged=bool(told.get("merged")),
         draft=bool(told.get("draft")),
-        conflicts=None if mergeable is None else not mergeable,
+        conflicts=Unseen("GitHub hasn't worked out yet whether it has conflicts")
+        if mergeable is None
+        else not mergeable,
         reviews=_seen(lambda: _reviews(github.items(f"{repository}/pulls/{number}/reviews"))),
         checks=_seen(lambda: _checks(github, f"{repository}/commits/{commit}")),
+        merge_state=str(told.get("mergeable_state", "")),
     )
+
+
+def _worked_out(github: GithubClient, path: str) -> Mapping[str, Any]:
+    """A pull request; of an open one with the answer whether it can be merged, if that comes soon."""
+    told, _ = github.get(path)
+    for seconds in _MERGE_PAUSES_SECONDS:
+        if told.get("mergeable") is not None or told.get("state") != "open" or not github.pause(seconds):
+            break
+        told, _ = github.get(path)
+    return told
 
 
 def _reviews(told: Iterable[Mapping[str, Any]]) -> dict[str, ReviewState]:
@@ -161,7 +177,7 @@ def _reviews(told: Iterable[Mapping[str, Any]]) -> dict[str, ReviewState]:
     for review in told:
         who = str((review.get("user") or {}).get("login", "ghost"))
         if state := _REVIEWS.get(str(review.get("state"))):
-            found[who] = state
+            found[who] = state if review.get("author_association") in _INSIDERS else "OUTSIDER"
     return found
 
 

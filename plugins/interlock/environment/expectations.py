@@ -22,7 +22,8 @@ ToolName = Literal["kubectl", "istioctl", "vault", "bao", "aws"]
 TOOLS: Final[tuple[ToolName, ...]] = get_args(ToolName)
 Permission = Literal["metadata", "contents", "pull_requests", "checks", "statuses"]
 
-_OWNER: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})"
+# Accounts that an enterprise manages end with `_` and its short name.
+_OWNER: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}"
 _REPOSITORY: Final = re.compile(rf"{_OWNER}/[A-Za-z0-9._-]{{1,100}}")
 PULL_REQUEST: Final = re.compile(rf"({_REPOSITORY.pattern})#([1-9][0-9]{{0,9}})")
 _SCOPE: Final = re.compile(r"[a-z_]+(:[a-z_]+)?")

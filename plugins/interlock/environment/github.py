@@ -50,12 +50,13 @@ def _no_account(at: At, unseen: Unseen) -> Check:
             unseen.why,
             "Make a new token, and put it as the password of the connection",
         )
-    return at.unseen(
-        "github.account",
-        "active account",
-        unseen,
-        "Run the check again once GitHub answers; an installation's token has no account: use a user's",
-    )
+    fix = "Run the check again once GitHub answers"
+    if unseen.kind == "forbidden":
+        fix = (
+            "Authorise the token for single sign-on where GitHub says so; the token of an app's installation "
+            "has no account, so put a user's token into the connection"
+        )
+    return at.unseen("github.account", "active account", unseen, fix)
 
 
 def _expiry(at: At, account: Account, wanted: GithubEntry, now: datetime) -> Check:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from interlock.environment.check import Unseen
 
-ReviewState = Literal["APPROVED", "CHANGES_REQUESTED", "DISMISSED"]
+ReviewState = Literal["APPROVED", "CHANGES_REQUESTED", "DISMISSED", "OUTSIDER"]
+"""GitHub's own, and `OUTSIDER`: who is neither owner, member nor collaborator has no say in a merge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class PullRequest:
         state: `open` or `closed`.
         merged: whether it was merged.
         draft: whether it is a draft.
-        conflicts: whether it can't be merged for conflicts; None: GitHub hasn't worked it out.
+        conflicts: whether it can't be merged for conflicts; Unseen: GitHub hasn't worked it out.
+        merge_state: GitHub's own word on merging it, such as `clean`, `blocked` or `behind`.
         reviews: by reviewer, the last review that counts.
         checks: of its last commit.
     """
@@ -91,9 +93,10 @@ class PullRequest:
     state: str
     merged: bool
     draft: bool
-    conflicts: bool | None
+    conflicts: bool | Unseen
     reviews: Mapping[str, ReviewState] | Unseen
     checks: tuple[CheckRun, ...] | Unseen
+    merge_state: str = "clean"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,11 @@ from interlock.environment.github_facts import CheckRun, PullRequest, ReviewStat
 
 GOOD: Final = frozenset({"success", "neutral", "skipped"})
 PENDING: Final = frozenset({"pending", "queued", "in_progress", "waiting", "requested", "expected"})
+_HELD: Final = {
+    "blocked": "a rule of its base keeps it from being merged, such as CODEOWNERS or a required check",
+    "behind": "it is behind its base, which wants it up to date",
+}
+"""GitHub works them out for whose token asks: an account that may not merge can see `blocked` for that."""
 
 
 def judge_pull_request(at: At, name: str, found: PullRequest | Unseen, approvals: int) -> Iterator[Check]:
@@ -33,15 +38,21 @@ def judge_pull_request(at: At, name: str, found: PullRequest | Unseen, approvals
         yield at.ok(code, name, "it was merged")
         return
     wrong = _state(found)
-    yield at.either(
-        not wrong,
-        code,
-        name,
-        "it is open, and can be merged",
-        wrong=wrong,
-        fix="Bring it to where it can be merged, or take it off the sprint",
-    )
+    if not wrong and isinstance(found.conflicts, Unseen):
+        yield at.unseen(code, name, found.conflicts, "Run the check again in a minute")
+    else:
+        yield at.either(
+            not wrong,
+            code,
+            name,
+            "it is open, without conflicts",
+            wrong=wrong,
+            fix="Bring it to where it can be merged, or take it off the sprint",
+        )
     if found.state == "open":
+        if held := _HELD.get(found.merge_state):
+            fix = "Look at the rules of its base, and at what they still want of it"
+            yield at.finding("github.merge-rules", name, held, fix, severity="warning")
         yield _reviews(at, name, found.reviews, approvals)
         yield _checks(at, name, found.checks)
 
@@ -51,7 +62,7 @@ def _state(found: PullRequest) -> str:
         return "it was closed without being merged"
     if found.draft:
         return "it is a draft"
-    return "it has conflicts with its base" if found.conflicts else ""
+    return "it has conflicts with its base" if found.conflicts is True else ""
 
 
 def _reviews(at: At, name: str, reviews: Mapping[str, ReviewState] | Unseen, approvals: int) -> Check:
@@ -64,7 +75,10 @@ def _reviews(at: At, name: str, reviews: Mapping[str, ReviewState] | Unseen, app
         return at.finding(
             code, name, f"changes are requested by {', '.join(against)}", "Settle them with who asked"
         )
+    outside = sorted(who for who, state in reviews.items() if state == "OUTSIDER")
     said = f"approved by {', '.join(approved) or 'nobody'}"
+    if outside:
+        said += f"; {', '.join(outside)}, neither member nor collaborator, don't count"
     return at.either(
         len(approved) >= approvals,
         code,

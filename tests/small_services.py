@@ -1,4 +1,4 @@
-"""The Deployments that the tests' trains promote: one pod each, run by the sandbox's node agent."""
+"""The Deployments that the tests' trains promote: one pod each, without a sidecar."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _deployment(name: str) -> dict[str, Any]:
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": {**labels, "sidecar.istio.io/inject": "false"}},
                 "spec": {"terminationGracePeriodSeconds": 2, "containers": [container]},
             },
         },

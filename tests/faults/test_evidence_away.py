@@ -70,7 +70,7 @@ def test_trains_go_on_and_nothing_they_said_is_lost(sandbox: RunningSandbox, fau
     sandbox.until(lambda: _under_way(moving, moving_id, going_back, back_id), 240, "both trains to be there")
     take(sandbox)
     try:
-        refused_id = refused.trigger({**refused.new_releases(), "environment": "sandbox"})
+        refused_id = refused.trigger({**refused.new_releases(), "environment": "unmeshed"})
         spooling_wanted = spooling.new_releases()
         spooling_id = spooling.trigger({**spooling_wanted, "environment": "spooling"})
         ends = {

@@ -20,7 +20,7 @@ def test_the_dag_has_a_task_for_each_environment_and_finds_nothing_missing(sandb
     run_id = runs.trigger({})
     state, tasks = runs.wait(run_id)
     assert state == "success", [runs.log(run_id, task) for task in tasks]
-    assert set(tasks) == {"sandbox", "spooling"}
+    assert set(tasks) == {"sandbox", "unmeshed", "spooling"}
     lines = runs.log(run_id, "sandbox")
     for tried in ("write of a Secret in interlock: made and removed", "and verified", "is fit for evidence"):
         assert tried in lines

@@ -22,6 +22,7 @@ from interlock.environment.vault_policy import off_limits, rules
 from interlock.project import include
 from tests.clients.real_parts import KEY, LOG_KEY, RunningVault, running_vault
 from tests.clients.small_server import Handler, serving
+from tests.clients.vault_pair import running_pair
 
 SECRET = "interlock/service-a"
 DEPLOY = include() / "deploy" / "vault"
@@ -107,7 +108,7 @@ def test_a_right_that_is_lost_is_missed(
     vault: RunningVault, workers: VaultSettings, lost: str, codes: list[str], said: str
 ) -> None:
     assert lost in WORKERS.read_text()
-    found = wrong(look(role(vault, "interlock", WORKERS.read_text().replace(lost, "elsewhere"))))
+    found = wrong(look(role(vault, "interlock", WORKERS.read_text().replace(lost, "sys/elsewhere"))))
     assert list(found) == codes
     assert said in found["rights-missing"].said
 
@@ -128,8 +129,39 @@ def test_a_right_that_is_too_much_is_told(
 ) -> None:
     more = f'path "{path}" {{ capabilities = [{capabilities}] }}'
     found = wrong(look(role(vault, "interlock", WORKERS.read_text(), more)))
-    assert list(found) == ["policies", "rights-excessive", "audit"]
+    assert (
+        {"policies", "rights-excessive", "audit"}
+        <= set(found)
+        <= {*("policies", "rights-excessive", "rights-elsewhere", "audit")}
+    )
     assert said in found["rights-excessive"].said
+
+
+@pytest.mark.parametrize("path", ["secret/data/payments/*", "legacy/one", "*"])
+def test_a_right_where_nobody_would_ask_is_told(
+    vault: RunningVault, workers: VaultSettings, path: str
+) -> None:
+    more = f'path "{path}" {{ capabilities = ["list"] }}'
+    found = wrong(look(role(vault, "interlock", WORKERS.read_text(), more)))
+    assert f"list on {path}" in found["rights-elsewhere"].said
+    assert found["rights-elsewhere"].blocks
+
+
+def test_a_role_without_the_default_policy_can_not_be_seen_whole(
+    vault: RunningVault, workers: VaultSettings
+) -> None:
+    found = wrong(look(role(vault, "interlock", WORKERS.read_text(), token_no_default_policy=True)))
+    assert {found[name].status for name in ("rights-missing", "rights-elsewhere")} == {"not-checked"}
+
+
+def test_a_standby_passes_requests_on_and_is_told(tmp_path: Path) -> None:
+    with running_pair(tmp_path) as (active, standby):
+        workers = role(active, "interlock", WORKERS.read_text())
+        active.root.secrets.kv.v2.create_or_update_secret(SECRET, secret={"api_key": "x"})
+        found = wrong(look(replace(workers, address=standby)))
+        assert list(found) == ["active", "audit"]
+        assert (found["active"].severity, found["active"].said[:15]) == ("warning", "it is a standby")
+        assert list(wrong(look(workers))) == ["audit"]
 
 
 def test_a_root_token_is_too_much(vault: RunningVault, workers: VaultSettings) -> None:
@@ -212,6 +244,12 @@ def answering(status: int, health: dict[str, object]) -> Iterator[str]:
     ("status", "health", "codes"),
     [
         (429, {"initialized": True, "sealed": False, "standby": True}, ["active", "token"]),
+        (473, {"initialized": True, "sealed": False, "standby": True}, ["active", "token"]),
+        (
+            472,
+            {"initialized": True, "sealed": False, "standby": False, "replication_dr_mode": "secondary"},
+            ["active"],
+        ),
         (501, {"initialized": False, "sealed": True, "standby": True}, ["initialised"]),
         (503, {"initialized": True, "sealed": True, "standby": True}, ["unsealed"]),
         (404, {"errors": []}, ["reachable"]),

@@ -85,6 +85,7 @@ VAULT = VaultFacts(
     secrets={"interlock/service-a": ("api_key", "user")},
     key_type="ed25519",
     audit=("file/",),
+    granted={**NEEDS, "sys/capabilities-self": frozenset({"update"}), "cubbyhole/*": frozenset({"read"})},
 )
 TOOLS = ToolFacts(
     "worker-1",

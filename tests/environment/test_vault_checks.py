@@ -39,6 +39,10 @@ def rights(path: str, *capabilities: str) -> VaultFacts:
     return replace(VAULT, rights={**VAULT.rights, path: frozenset(capabilities)})
 
 
+def granted(path: str, *capabilities: str) -> VaultFacts:
+    return replace(VAULT, granted={path: frozenset(capabilities)})
+
+
 def secret(found: Any) -> VaultFacts:
     return replace(VAULT, secrets={"interlock/service-a": found})
 
@@ -50,7 +54,8 @@ def test_where_all_is_in_order_each_check_is_ok() -> None:
         f"vault.{name}"
         for name in (
             *("reachable", "initialised", "unsealed", "active", "token", "namespace", "policies", "ttl"),
-            *("renewable", "orphan", "rights-missing", "rights-excessive", "secret", "transit-key", "audit"),
+            *("renewable", "orphan", "rights-missing", "rights-excessive", "rights-elsewhere"),
+            *("secret", "transit-key", "audit"),
         )
     }
 
@@ -87,6 +92,20 @@ UNSEEN = ("not-checked", "error")
             f"sudo on transit/sign/{KEY}",
         ),
         (rights("sys/seal", "root"), "rights-excessive", ERROR, "on sys/seal"),
+        (server(dr_secondary=True), "active", ERROR, "disaster recovery secondary"),
+        (
+            granted("secret/data/payments/*", "read"),
+            "rights-elsewhere",
+            ERROR,
+            "read on secret/data/payments/*",
+        ),
+        (granted("*", "root"), "rights-elsewhere", ERROR, "root on *"),
+        (
+            replace(VAULT, granted=REFUSED),
+            "rights-elsewhere",
+            ("not-checked", "warning"),
+            "permission denied",
+        ),
         (replace(VAULT, rights=AWAY), "rights-excessive", UNSEEN, "no answer"),
         (secret(MISSING), "secret", ERROR, "not found"),
         (secret(REFUSED), "secret", ERROR, "permission denied"),
@@ -134,6 +153,28 @@ def test_a_vault_that_cant_be_asked_is_asked_nothing_more(facts: VaultFacts) -> 
     checks = judged(facts)
     assert checks[-1].blocks
     assert not [check for check in checks if check.code in ("vault.secret", "vault.rights-missing")]
+
+
+@pytest.mark.parametrize(
+    ("path", "capabilities", "expected"),
+    [
+        ("secret/metadata/interlock/*", {"read"}, True),
+        ("secret/metadata/interlock/a/*", {"read"}, True),
+        ("secret/metadata/interlock/a", {"read", "delete"}, False),
+        ("secret/metadata/*", {"read"}, False),
+        ("secret/data/payments/*", {"deny"}, True),
+        ("database/creds/admin", {"read"}, False),
+        ("s*", {"list"}, False),
+        ("sys/wrapping/wrap", {"update"}, True),
+    ],
+)
+def test_what_no_train_needs_is_found_among_a_tokens_policies(
+    path: str, capabilities: set[str], expected: bool
+) -> None:
+    needs = {"secret/metadata/interlock/doctor": frozenset({"read", "list"})}
+    facts = replace(VAULT, rights=needs, granted={path: frozenset(capabilities)})
+    found = of(list(judge_vault(facts, expectations().vault, needs, ())), "vault.rights-elsewhere")
+    assert (found.status == "ok") is expected
 
 
 def test_a_policys_rights_are_read_with_the_connections_mounts() -> None:

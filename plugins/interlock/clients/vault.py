@@ -60,12 +60,13 @@ class SecretMissing(VaultError):
 
 @dataclass(frozen=True)
 class Health:
-    """What Vault says of itself; a standby passes requests on to the node that is active."""
+    """What Vault says of itself; a standby passes requests on, a DR secondary doesn't."""
 
     initialized: bool
     sealed: bool
     version: str
     standby: bool = False
+    dr_secondary: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,13 +197,13 @@ class VaultClient:
         """
         address = self._settings.address
         try:
-            answer = self._hvac.session.get(f"{address}/v1/sys/health", timeout=self._settings.timeout)
-            told: Mapping[str, Any] = answer.json()
+            told = self._hvac.session.get(f"{address}/v1/sys/health", timeout=self._settings.timeout).json()
             return Health(
                 bool(told["initialized"]),
                 bool(told["sealed"]),
                 str(told.get("version", "")),
                 bool(told.get("standby", False)),
+                told.get("replication_dr_mode") == "secondary",
             )
         except requests.RequestException as error:
             raise VaultUnavailable(f"{address}: no health status: {error}") from error

@@ -41,6 +41,20 @@ class VaultInspector(VaultClient):
             raise VaultRefused(f"{self._settings.address}: no answer on rights at {', '.join(missing)}")
         return {path: frozenset(answer[path]) for path in asked}
 
+    def granted(self) -> dict[str, frozenset[str]]:
+        """Return what all policies of the token come to, by their paths; a `*` ends one that stands for more.
+
+        Paths with a `+` in them are not told. Every token with the policy `default` may ask.
+        """
+        told: Mapping[str, Any] = self._read("sys/internal/ui/resultant-acl")
+        if told.get("root"):
+            return {"*": frozenset({"root"})}
+        return {
+            f"{path}{end}": frozenset(given.get("capabilities") or ())
+            for kind, end in (("exact_paths", ""), ("glob_paths", "*"))
+            for path, given in (told.get(kind) or {}).items()
+        }
+
     def secret_keys(self, path: str) -> tuple[str, ...]:
         """Return the names of a secret's keys."""
         return self.secret(path).keys
@@ -75,7 +89,7 @@ def look_at_vault(
     """
     with closing(VaultInspector(settings)) as vault:
         server = _seen(lambda: _server(vault))
-        usable = isinstance(server, Server) and server.initialized and not server.sealed
+        usable = isinstance(server, Server) and server.answers
         token = _seen(vault.token) if usable else Unseen("Vault can't be asked")
         asked = isinstance(token, Token)
         nobody = Unseen("there is no token to ask with")
@@ -92,6 +106,7 @@ def look_at_vault(
             secrets={path: _seen(partial(vault.secret_keys, path)) if asked else nobody for path in secrets},
             key_type=_seen(lambda: vault.key_type(key)) if asked else nobody,
             audit=_audit(auditor) if asked else nobody,
+            granted=_seen(vault.granted) if asked else nobody,
         )
 
 
@@ -104,7 +119,7 @@ def _audit(auditor: VaultSettings | Unseen | None) -> tuple[str, ...] | Unseen |
 
 def _server(vault: VaultClient) -> Server:
     told = vault.health()
-    return Server(told.initialized, told.sealed, told.standby, told.version)
+    return Server(told.initialized, told.sealed, told.standby, told.version, told.dr_secondary)
 
 
 def _seen(look: Callable[[], T]) -> T | Unseen:

@@ -8,7 +8,7 @@ from typing import Final
 from interlock.environment.check import At, Check, Unseen
 from interlock.environment.expectations import VaultEntry
 from interlock.environment.vault_facts import Server, Token, VaultFacts
-from interlock.environment.vault_policy import ALL
+from interlock.environment.vault_policy import ALL, is_expected
 
 POLICY: Final = "include/deploy/vault/interlock.hcl"
 AUDIT_POLICY: Final = "include/deploy/vault/interlock-audit.hcl"
@@ -40,7 +40,7 @@ def judge_vault(
         return
     yield at.ok("vault.reachable", "Vault", f"version {server.version} answers")
     yield from _state(at, server)
-    if not server.initialized or server.sealed:
+    if not server.answers:
         return
     if isinstance(facts.token, Unseen):
         yield _no_token(at, facts, facts.token)
@@ -48,6 +48,7 @@ def judge_vault(
     yield at.ok("vault.token", _TOKEN, f"it is valid, by {facts.method}")
     yield from _token(at, facts, facts.token, wanted)
     yield from _rights(at, facts.rights, needs, limits)
+    yield _elsewhere(at, facts.granted, needs)
     for path, found in facts.secrets.items():
         yield _secret(at, f"{facts.mounts.secret}/{path}", found, wanted.secrets.get(path, []))
     yield _key(at, facts)
@@ -73,7 +74,14 @@ def _state(at: At, server: Server) -> Iterator[Check]:
         wrong="it is sealed: nothing can be signed or read",
         fix="Unseal it (`vault operator unseal`), and find out why it was sealed",
     )
-    if not server.sealed:
+    if server.dr_secondary:
+        yield at.finding(
+            "vault.active",
+            "Vault",
+            "it is a disaster recovery secondary, which takes no requests",
+            "Put the address of the primary cluster into the connection",
+        )
+    elif not server.sealed:
         yield at.either(
             not server.standby,
             "vault.active",
@@ -196,6 +204,28 @@ def _rights(
         what,
         f"nothing at {len(limits)} paths that are not its own",
         wrong=f"it may do more than it needs: {'; '.join(more)}",
+        fix=f"Take these rights from the role's policies; {POLICY} is enough",
+    )
+
+
+def _elsewhere(
+    at: At, granted: Mapping[str, frozenset[str]] | Unseen, needs: Mapping[str, frozenset[str]]
+) -> Check:
+    code, what = "vault.rights-elsewhere", "what its policies name"
+    if isinstance(granted, Unseen):
+        fix = "Leave the policy `default` with the role"
+        return at.unseen(code, what, granted, fix, severity="warning")
+    more = [
+        f"{', '.join(sorted(has))} on {path}"
+        for path, given in sorted(granted.items())
+        if (has := given - {"deny"}) and not is_expected(path, has, needs)
+    ]
+    return at.either(
+        not more,
+        code,
+        what,
+        "no engine or path besides those that are needed",
+        wrong=f"it may do what no train needs: {'; '.join(more)}",
         fix=f"Take these rights from the role's policies; {POLICY} is enough",
     )
 

@@ -13,12 +13,18 @@ from interlock.environment.vault_policy import Mounts
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What Vault tells everybody of itself."""
+    """What Vault tells everybody of itself; a DR secondary takes no requests."""
 
     initialized: bool
     sealed: bool
     standby: bool
     version: str
+    dr_secondary: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it takes requests, or passes them on."""
+        return self.initialized and not self.sealed and not self.dr_secondary
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class VaultFacts:
         server: Vault itself.
         token: the token.
         rights: what the token may do at each path that was asked for.
+        granted: what the token may do by each path of its policies, as they write them, such as `secret/a/*`.
         secrets: by path, the names of the keys of a secret.
         key_type: the type of the transit key.
         audit: the paths of the audit devices.
@@ -69,3 +76,4 @@ class VaultFacts:
     secrets: Mapping[str, tuple[str, ...] | Unseen]
     key_type: str | Unseen
     audit: tuple[str, ...] | Unseen | None
+    granted: Mapping[str, frozenset[str]] | Unseen

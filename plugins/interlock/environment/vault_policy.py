@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 ALL: Final = frozenset({"create", "read", "update", "delete", "list"})
 """What `root` may do at each path."""
+_ANY: Final = "doctor"
+"""What is put in place of a `*`."""
+_OF_EVERY_TOKEN: Final = frozenset({"auth", "cubbyhole", "identity", "sys"})
+"""Where the policy `default` gives rights; what of these is too much is asked for by `off_limits`."""
 _RULE: Final = re.compile(r'^path "([^"]+)" \{\s*capabilities = \[([^\]]*)\]', re.MULTILINE)
 
 
@@ -33,9 +38,26 @@ def rules(policy: str, mounts: Mounts) -> dict[str, frozenset[str]]:
     found = {}
     for path, capabilities in _RULE.findall(policy):
         mount, _, rest = path.partition("/")
-        where = f"{places.get(mount, mount)}/{rest.replace('*', 'doctor')}"
+        where = f"{places.get(mount, mount)}/{rest.replace('*', _ANY)}"
         found[where] = frozenset(re.findall(r'"([^"]+)"', capabilities))
     return found
+
+
+def is_expected(path: str, has: frozenset[str], needs: Mapping[str, frozenset[str]]) -> bool:
+    """Whether a path of a token's policies is one that every token has, or within one that is needed.
+
+    Args:
+        path: as a policy writes it, such as `secret/metadata/interlock/*`.
+        has: what it gives there; more than is needed at a needed path is told by the rights there.
+        needs: the capabilities that are needed at each path, from `rules`.
+    """
+    name = path.replace("*", _ANY)
+    if name in needs or path.partition("/")[0] in _OF_EVERY_TOKEN:
+        return True
+    return any(
+        needed.endswith(f"/{_ANY}") and name.startswith(needed.removesuffix(_ANY)) and has <= capabilities
+        for needed, capabilities in needs.items()
+    )
 
 
 def off_limits(mounts: Mounts, key: str, log_key: str, secrets: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,13 +23,15 @@ class LiveCluster(MemoryCluster):
         away: whether reads get no answer.
         refused: how many reads got none.
         watched: the kinds that are being watched.
+        refusing: by kind, the error that its lists and watches are answered with.
     """
 
     def __init__(self, *manifests: Manifest) -> None:
         self.silent = self.away = False
         self.refused = 0
         self.watched: list[str] = []
-        self._queues: list[tuple[str, asyncio.Queue[WatchEvent | Exception]]] = []
+        self.refusing: dict[str, Exception] = {}
+        self._queues: list[tuple[str, str | None, asyncio.Queue[WatchEvent | Exception]]] = []
         super().__init__(*manifests)
 
     async def __aenter__(self) -> LiveCluster:
@@ -42,16 +44,22 @@ class LiveCluster(MemoryCluster):
         self._answer()
         return await super().get(ref, metadata=metadata)
 
-    async def list(self, *args: Any, **kwargs: Any) -> tuple[list[Manifest], str]:
+    async def list(
+        self, api_version: str, kind: str, *args: Any, **kwargs: Any
+    ) -> tuple[list[Manifest], str]:
         self._answer()
-        return await super().list(*args, **kwargs)
+        if kind in self.refusing:
+            raise self.refusing[kind]
+        return await super().list(api_version, kind, *args, **kwargs)
 
     async def pod_log(self, *_: object, **__: object) -> str:
         return ""
 
-    async def watch(self, api_version: str, kind: str, *_: object, **__: object) -> AsyncIterator[WatchEvent]:
+    async def watch(
+        self, api_version: str, kind: str, namespace: str | None, *_: object, **__: object
+    ) -> AsyncIterator[WatchEvent]:
         queue: asyncio.Queue[WatchEvent | Exception] = asyncio.Queue()
-        self._queues.append((kind, queue))
+        self._queues.append((kind, namespace, queue))
         self.watched.append(kind)
         while True:
             event = await queue.get()
@@ -63,17 +71,25 @@ class LiveCluster(MemoryCluster):
         """An object as somebody else makes or changes it."""
         self._keep(manifest.ref, manifest.raw)
 
-    def break_watches(self, kind: str) -> None:
-        """Let those who watch a kind meet an error that nobody expects."""
-        for watched, queue in self._queues:
+    def take(self, ref: ObjectRef) -> None:
+        """An object as somebody else deletes it."""
+        gone = Manifest.of(self._objects.pop(ref))
+        self._send(ref, WatchEvent("DELETED", gone))
+
+    def break_watches(self, kind: str, error: Exception | None = None) -> None:
+        """Let those who watch a kind meet an error; left out, one that nobody expects."""
+        for watched, _, queue in self._queues:
             if watched == kind:
-                queue.put_nowait(RuntimeError("a fault of the watch itself"))
+                queue.put_nowait(error or RuntimeError("a fault of the watch itself"))
+
+    def _send(self, ref: ObjectRef, event: WatchEvent) -> None:
+        for kind, namespace, queue in self._queues:
+            if kind == ref.kind and namespace in (None, ref.namespace) and not self.silent:
+                queue.put_nowait(event)
 
     def _keep(self, ref: ObjectRef, raw: Any, dry_run: bool = False) -> Manifest:
         kept = super()._keep(ref, raw, dry_run)
-        for kind, queue in self._queues:
-            if kind == ref.kind and not self.silent:
-                queue.put_nowait(WatchEvent("MODIFIED", kept))
+        self._send(ref, WatchEvent("MODIFIED", kept))
         return kept
 
     def _answer(self) -> None:

@@ -30,6 +30,7 @@ WORKLOADS: Final = (
 )
 SETTINGS: Final = "istio"
 """The ConfigMap of the root namespace that holds the mesh's settings."""
+NO_MESH: Final = "the cluster has no Istio API: install Istio, or take `mesh` out of the environment"
 
 
 class NoMesh(KubernetesError):
@@ -49,21 +50,33 @@ async def read_mesh(
     policies = [(*kind, where) for where in names for kind in POLICIES]
     asked = [_listed(client, *one) for one in policies]
     asked += [_listed(client, *kind, namespace) for kind in WORKLOADS]
-    found = await asyncio.gather(*asked, *(_namespace(client, name) for name in names))
-    settings = await _settings(client, root_namespace)
+    found = await asyncio.gather(*asked, *(namespace_object(client, name) for name in names))
+    settings = await mesh_settings(client, root_namespace)
     if all(one is None for one in found[: len(policies)]):
-        raise NoMesh("the cluster has no Istio API: install Istio, or take `mesh` out of the environment")
+        raise NoMesh(NO_MESH)
     objects = [one for group in found if group is not None for one in group]
     running = [one for one in objects if one.kind in WORKLOAD_KINDS]
     return Mesh.of(objects, settings), running
 
 
 async def refusals(
-    client: KubernetesClient, environment: Environment, train: Train, services: Iterable[str]
+    client: KubernetesClient,
+    environment: Environment,
+    train: Train,
+    services: Iterable[str],
+    *,
+    wait_out: bool = False,
 ) -> list[str]:
     """Why these services may not move, by the mesh security of themselves and of what they come after.
 
     What can't be seen does not pass: it is one of the reasons.
+
+    Args:
+        client: an opened client.
+        environment: where the services run.
+        train: their train.
+        services: their names.
+        wait_out: raise where the API server is away, instead of making that a reason: the caller asks again.
     """
     gate = environment.mesh
     if gate is None:
@@ -74,6 +87,8 @@ async def refusals(
     try:
         mesh, running = await read_mesh(client, environment.namespace, gate.root_namespace)
     except KubernetesError as error:
+        if wait_out and error.passing:
+            raise
         return [f"the mesh could not be looked at: {error}"]
     refs = {}
     for name in names:
@@ -94,12 +109,18 @@ async def _listed(
         return None
 
 
-async def _namespace(client: KubernetesClient, name: str) -> list[Manifest]:
+async def namespace_object(client: KubernetesClient, name: str) -> list[Manifest]:
+    """A namespace, or nothing."""
     found = await client.get(ObjectRef("v1", "Namespace", "", name))
     return [] if found is None else [found]
 
 
-async def _settings(client: KubernetesClient, root_namespace: str) -> MeshSettings:
+async def mesh_settings(client: KubernetesClient, root_namespace: str) -> MeshSettings:
+    """The mesh's settings; Istio's defaults where the cluster says nothing of them.
+
+    Raises:
+        KubernetesError: they can't be read, or not be understood.
+    """
     found = await client.get(ObjectRef("v1", "ConfigMap", root_namespace, SETTINGS))
     if found is None:
         return MeshSettings(root_namespace=root_namespace)

@@ -31,6 +31,11 @@ class KubernetesError(Exception):
         self.status = status
         self.reason = reason
 
+    @property
+    def passing(self) -> bool:
+        """Whether it says nothing of what was asked for: the API server is away, or has too much to do."""
+        return self.status == 429 or self.status >= 500
+
 
 class NotFound(KubernetesError):
     """There is no such object."""
@@ -46,6 +51,11 @@ class Forbidden(KubernetesError):
 
 class Unreachable(KubernetesError):
     """The API server did not answer in time."""
+
+    @property
+    def passing(self) -> bool:
+        """It always is."""
+        return True
 
 
 class Gone(KubernetesError):
@@ -87,6 +97,11 @@ def workload_of(pod: Manifest) -> str:
             hashed = pod.labels.get("pod-template-hash")
             return name.removesuffix(f"-{hashed}") if hashed and owner.get("kind") == "ReplicaSet" else name
     return pod.name
+
+
+def group_of(item: Manifest) -> str:
+    """What an object is found under: a pod's workload, or its own name."""
+    return workload_of(item) if item.kind == "Pod" else item.name
 
 
 def error_of(method: str, path: str, response: httpx2.Response) -> KubernetesError:

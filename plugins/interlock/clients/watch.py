@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 
 import httpx2
 
-from interlock.clients.kubernetes import Forbidden, Gone, KubernetesClient, KubernetesError
-from interlock.clients.kubernetes_api import workload_of
+from interlock.clients.kubernetes import Forbidden, Gone, KubernetesClient, KubernetesError, NotFound
+from interlock.clients.kubernetes_api import group_of
 from interlock.clients.scope import Scope, ViewEnded
 from interlock.manifest import Manifest
 
@@ -30,8 +30,12 @@ LINGER_SECONDS = 60.0
 POLL_SECONDS = 2.0
 """How often a view is listed where the identity may list, but not watch."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
+ABSENT_SECONDS = 15.0
+"""How often it is looked whether the API server has a kind by now that it did not have."""
 STEADY_SECONDS = 5.0
 """A watch that lasts for so long is no futile one, even if it brought no news."""
+ANY = "*"
+"""The group of all objects; no object has such a name."""
 
 
 class View:
@@ -53,18 +57,20 @@ class View:
         self._version = ""
         self._news = False
         self._watching_since: float | None = None
-        self._synced = asyncio.Event()
+        self.refused: KubernetesError | None = None
+        """Why the objects can't be listed: a right is missing, or the API server has no such kind."""
+        self._synced, self._answered = asyncio.Event(), asyncio.Event()
         self._waking: dict[str, set[asyncio.Event]] = {}
         self._task = asyncio.create_task(self._follow(), name=f"watch {scope.kind} {scope.namespace}")
         self._task.add_done_callback(self._tell)
 
-    async def synced(self) -> None:
-        """Wait until the view has been filled once.
+    async def synced(self, *, or_refused: bool = False) -> None:
+        """Wait until the view has been filled once, or, if that is enough, `refused` says why it is not.
 
         Raises:
             ViewEnded: it won't be: its client could not be made, say.
         """
-        filled = asyncio.ensure_future(self._synced.wait())
+        filled = asyncio.ensure_future((self._answered if or_refused else self._synced).wait())
         try:
             await asyncio.wait({filled, self._task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -104,7 +110,7 @@ class View:
 
     @contextlib.contextmanager
     def waking(self, event: asyncio.Event, *groups: str) -> Iterator[None]:
-        """Set the event whenever an object of one of these groups changes, and when the view ends."""
+        """Set the event when an object of these groups, or of `ANY`, changes, and when the view ends."""
         for group in groups:
             self._waking.setdefault(group, set()).add(event)
         try:
@@ -143,7 +149,7 @@ class View:
                 event.set()
 
     def _touch(self, groups: Iterable[str]) -> None:
-        for group in groups:
+        for group in (*groups, ANY):
             for event in self._waking.get(group, ()):
                 event.set()
 
@@ -158,10 +164,13 @@ class View:
                 except Gone:
                     log.info("watch of %s: resourceVersion too old, listing again", self.scope.kind)
                     self._version = ""
-                except Forbidden as error:
-                    log.warning("%s; looking every %s s instead", error, POLL_SECONDS)
+                except (Forbidden, NotFound) as error:
+                    if self._watching_since is None:
+                        self._refuse(error)
+                    seconds = POLL_SECONDS if isinstance(error, Forbidden) else ABSENT_SECONDS
+                    log.warning("%s; looking every %s s instead", error, seconds)
                     self._version = ""
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(seconds)
                     continue
                 except httpx2.TransportError as error:
                     log.info("watch of %s dropped (%s): taking it up again", self.scope.kind, error)
@@ -200,19 +209,18 @@ class View:
             self._fill(items)
             self._version = version
         self._watching_since = time.monotonic()
-        async for event in client.watch(
-            scope.api_version,
-            scope.kind,
-            scope.namespace,
-            self._version,
-            labels=scope.labels,
-            metadata=scope.metadata,
-        ):
+        where = (scope.api_version, scope.kind, scope.namespace, self._version)
+        async for event in client.watch(*where, labels=scope.labels, metadata=scope.metadata):
             self._version = event.object.resource_version or self._version
             if event.type == "BOOKMARK":
                 continue
             self._news = True
             self._touch(self._put(event.object.name, None if event.type == "DELETED" else event.object))
+
+    def _refuse(self, error: KubernetesError) -> None:
+        self.refused = error
+        self._answered.set()
+        self._touch(())
 
     def _fill(self, items: Iterable[Manifest]) -> None:
         found = {item.name: item for item in items}
@@ -222,7 +230,10 @@ class View:
             if before is None or after is None or before.resource_version != after.resource_version:
                 touched |= self._put(name, after)
         self._synced.set()
-        self._touch(touched)
+        self._answered.set()
+        if touched or self.refused is not None:
+            self.refused = None
+            self._touch(touched)
 
     def _put(self, name: str, after: Manifest | None) -> set[str]:
         """Keep an object as it is now, None for gone; the groups that it was in and is in."""
@@ -243,11 +254,6 @@ class View:
         return touched
 
 
-def group_of(item: Manifest) -> str:
-    """What an object is found under: a pod's workload, or its own name."""
-    return workload_of(item) if item.kind == "Pod" else item.name
-
-
 def pause(futile: int) -> float:
     """Seconds until a watch is taken up again, with jitter, for not all shall come back at once.
 
@@ -261,14 +267,15 @@ _views: dict[tuple[int, Scope], View] = {}
 
 
 @contextlib.asynccontextmanager
-async def shared(scope: Scope, connect: Connect) -> AsyncIterator[View]:
-    """The view of a scope, filled; shared by all waiters of this event loop.
+async def shared(scope: Scope, connect: Connect, *, or_refused: bool = False) -> AsyncIterator[View]:
+    """The view of a scope, filled (or refused, if that is enough); shared by all waiters of this event loop.
 
     It stays open for `LINGER_SECONDS` after the last of them: the next service of a train soon asks again.
 
     Args:
         scope: what the view shows.
         connect: makes the client, when nobody watches the scope yet.
+        or_refused: as `View.synced` says.
     """
     key = (id(asyncio.get_running_loop()), scope)
     view = _views.get(key)
@@ -276,7 +283,7 @@ async def shared(scope: Scope, connect: Connect) -> AsyncIterator[View]:
         view = _views[key] = View(scope, connect)
     view.waiters += 1
     try:
-        await view.synced()
+        await view.synced(or_refused=or_refused)
         yield view
     finally:
         view.waiters -= 1

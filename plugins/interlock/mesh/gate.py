@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,12 +114,17 @@ class Gate:
             mesh: The objects of their namespace and of the root namespace.
             services: By name what runs each, as `Workload.ref` says it: `Pod payments/api-0`.
         """
-        found = [finding for finding in findings(mesh) if self.refuses(finding)]
-        lines: dict[str, None] = {}
-        for service, refs in services.items():
-            if not refs:
-                lines[f"{service}: nothing runs it in the mesh's namespace"] = None
-            for finding in found:
-                if finding.ref in refs:
-                    lines[f"{service}: {finding.text} [{finding.code} {finding.name}]"] = None
-        return list(lines)
+        missing = [name for name, refs in services.items() if not refs]
+        lines = self.refused(findings(mesh), services)
+        return [*lines, *(f"{name}: nothing runs it in the mesh's namespace" for name in missing)]
+
+    def refused(self, found: Iterable[Finding], services: Mapping[str, Collection[str]]) -> list[str]:
+        """What of these findings is about what runs these services, and refuses; a line each, said once."""
+        refusing = [finding for finding in found if self.refuses(finding)]
+        lines = [
+            f"{service}: {finding.text} [{finding.code} {finding.name}]"
+            for service, refs in services.items()
+            for finding in refusing
+            if finding.ref in refs
+        ]
+        return list(dict.fromkeys(lines))

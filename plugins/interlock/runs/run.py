@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.project import environments_file, train_file
-from interlock.runs.wait import Wait
+from interlock.runs.wait import Guarded, Wait
 from interlock.trains.change import Change
 from interlock.trains.entries import head_name, run_hash
 from interlock.trains.environments import Environment, Environments, load_environments
@@ -139,7 +139,18 @@ class Run:
             name=found.workload,
             journal=self.head,
             journal_namespace=where.journal_namespace,
+            mesh=self._guarded(),
         )
+
+    def _guarded(self) -> Guarded | None:
+        """What the mesh gate asks of all on board and of those that they come after."""
+        gate = self.environment.mesh
+        if gate is None or self.plan is None:
+            return None
+        names: dict[str, None] = {}
+        for change in self.plan.changes:
+            names.update(dict.fromkeys((*self.train.service(change.service).after, change.service)))
+        return Guarded(gate, {name: self.train.service(name).workload for name in names})
 
     def needs_lock(self, ti: Any) -> dict[str, int]:
         """The transitions of each service's lock, or a refusal that says what to clear."""

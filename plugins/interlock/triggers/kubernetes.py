@@ -21,6 +21,7 @@ from interlock.trains import waiting
 from interlock.trains.rollout import Done, Failed, failures, new_pods
 from interlock.trains.soak import Broken, Held, Soak, baseline
 from interlock.triggers.kills import marked
+from interlock.triggers.mesh_guard import guarded
 from interlock.triggers.views import Seen, watched
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class RolloutTrigger(_WorkloadTrigger):
             try:
                 async with asyncio.timeout(max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + 1.0):
                     views = await watched(self.about, stack, changed)
+                    guard = await stack.enter_async_context(guarded(self.about, changed))
             except TimeoutError:
                 said = f"{self.about.title}: the Kubernetes API did not answer until the deadline"
                 self.log.error("%s", said)
@@ -166,6 +168,8 @@ class RolloutTrigger(_WorkloadTrigger):
                     deadline=deadline,
                     stopped=seen.stopped if self.heed_stop else None,
                 )
+                if self.heed_stop and seen.stopped is None and (lost := guard.lost):
+                    state = Failed(lost)
                 if state.reason != said:
                     said = state.reason
                     self.log.info("%s", said)
@@ -234,10 +238,13 @@ class SoakTrigger(_WorkloadTrigger):
         said = ""
         async with AsyncExitStack() as stack:
             views = await watched(self.about, stack, changed)
+            guard = await stack.enter_async_context(guarded(self.about, changed))
             while True:
                 changed.clear()
                 seen = views.seen
                 state = self._judge(seen)
+                if seen.stopped is None and (lost := guard.lost):
+                    state = Broken(lost)
                 if isinstance(state, Held):
                     around = ""
                     try:

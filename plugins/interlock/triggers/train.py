@@ -114,12 +114,12 @@ class LockTrigger(BaseTrigger):
 
     async def _tried(self, run: Run, client: KubernetesClient) -> dict[str, int] | HeldBy | KubernetesError:
         """The locks; or who holds one of them; or, while the API server is away, what it lacks."""
-        from interlock.clients.kubernetes import Conflict, KubernetesError, Unreachable
+        from interlock.clients.kubernetes import Conflict, KubernetesError
         from interlock.runs.lock import lock_and_open
 
         try:
             return await lock_and_open(run, client, datetime.now(UTC))
         except KubernetesError as error:
-            if isinstance(error, (Unreachable, Conflict)) or error.status == 429 or error.status >= 500:
+            if isinstance(error, Conflict) or error.passing:
                 return error
             raise

@@ -91,14 +91,19 @@ class _ServiceTrigger(BaseTrigger):
             return await client.get_all(refs)
 
     async def _in_the_mesh(self, run: Run) -> str:
-        """What the mesh gate has against the service as it runs now; empty if nothing."""
+        """What the mesh gate has against the service as it runs now; empty if nothing.
+
+        Raises:
+            KubernetesError: the API server is away; whoever waits asks again.
+        """
         from interlock.clients.istio import refusals
         from interlock.hooks.kubernetes import InterlockKubernetesHook
 
         if run.environment.mesh is None:
             return ""
         async with await InterlockKubernetesHook(run.environment.kubernetes).get_conn_async() as client:
-            return "; ".join(await refusals(client, run.environment, run.train, [self.service]))
+            asked = refusals(client, run.environment, run.train, [self.service], wait_out=True)
+            return "; ".join(await asked)
 
     async def _elsewhere_in_time(self, run: Run, change: Change) -> dict[ObjectRef, Manifest | None]:
         """The same, once the API server answers; the task's own limit ends the asking."""

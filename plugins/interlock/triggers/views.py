@@ -59,7 +59,7 @@ class Views:
             KubernetesError: the API server is away, or refuses.
             ViewEnded: one of the views follows nothing any more.
         """
-        from interlock.clients.watch import group_of
+        from interlock.clients.kubernetes_api import group_of
 
         about = self._about
         workloads, pods = await asyncio.gather(self._workloads.present(), self._pods.present())

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import httpx
-
-from .api import ApiError
 from .context import ANNOTATION_PROCESS, Context
+from .following import Listed, follow
 from .idle import IdlePod
 from .pods import PodRunner
 
 _PODS = "/api/v1/pods"
-_LONGEST_WAIT = 5.0
 
 
 class Agent:
@@ -28,44 +25,23 @@ class Agent:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Follow the pods for ever.
+        """Follow the pods for ever."""
+        async for news in follow(self._context.api, _PODS, self._selector):
+            if isinstance(news, Listed):
+                self._list(news.objects)
+            else:
+                self._on(news.how, news.object)
 
-        A watch that ends is taken up where it stopped; one whose version is too old (410), and any answer
-        that makes no sense, begins with a new list.
-        """
-        version, wait = "", 0.2
-        while True:
-            try:
-                if not version:
-                    version = await self._list()
-                async for event in self._context.api.watch(_PODS, self._selector, version):
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    wait = 0.2
-                    self._on(event["type"], event["object"])
-            except ApiError as error:
-                print(f"pods: {error}", flush=True)
-                version = ""
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
-            except httpx.HTTPError as error:
-                print(f"pods: {error!r}", flush=True)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
-
-    async def _list(self) -> str:
-        answer = await self._context.api.call("GET", _PODS, params=self._selector)
-        pods = {pod["metadata"]["uid"]: pod for pod in answer["items"]}
+    def _list(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        pods = {pod["metadata"]["uid"]: pod for pod in objects}
         self._context.addresses.keep_only({*pods, *self._pods})
         for uid in [uid for uid in self._pods if uid not in pods]:
             self._forget(uid)
         for pod in pods.values():
             self._on("MODIFIED", pod)
-        self._sweep({self._context.logs(*self._name(pod)).name for pod in pods.values()})
-        return str(answer["metadata"]["resourceVersion"])
+        self._sweep(pods.values())
 
     def _on(self, kind: str, pod: Mapping[str, Any]) -> None:
-        if kind == "BOOKMARK":
-            return
         uid = pod["metadata"]["uid"]
         if kind == "DELETED":
             self._forget(uid)
@@ -84,16 +60,13 @@ class Agent:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    def _name(self, pod: Mapping[str, Any]) -> tuple[str, str, str]:
-        metadata = pod["metadata"]
-        return metadata["namespace"], metadata["name"], metadata["uid"]
-
-    def _sweep(self, kept: set[str]) -> None:
-        """Remove the logs of pods that were gone before this agent started."""
-        running = {f"_{uid}" for uid in self._pods}
-        for directory in (self._context.state / "pods").glob("*"):
-            if directory.name not in kept and not any(directory.name.endswith(uid) for uid in running):
-                shutil.rmtree(directory, ignore_errors=True)
+    def _sweep(self, pods: Iterable[Mapping[str, Any]]) -> None:
+        """Remove the logs and volumes of pods that were gone before this agent started."""
+        kept = {*self._pods, *(pod["metadata"]["uid"] for pod in pods)}
+        for folder in ("pods", "volumes"):
+            for directory in (self._context.state / folder).glob("*"):
+                if directory.name.rpartition("_")[2] not in kept:
+                    shutil.rmtree(directory, ignore_errors=True)
 
     def kill(self) -> None:
         """End all processes at once."""

@@ -26,6 +26,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the API server")
     parser.add_argument("--node", default="sandbox-node", help="name of the Node")
     parser.add_argument("--state", type=Path, required=True, help="directory for logs, records and addresses")
+    parser.add_argument(
+        "--sockets", type=Path, help="directory with the mesh's socket `xds`; by default the state directory"
+    )
     parser.add_argument("--releases", type=Path, default=RELEASES, help="the releases file")
     parser.add_argument(
         "--logs-port", type=int, default=0, help="port of the logs server; 0 takes a free one"
@@ -52,6 +55,7 @@ async def run(options: argparse.Namespace) -> None:
         registry=Registry(options.releases),
         addresses=Addresses(state / "addresses.json"),
         endpoints=Endpoints(state / "endpoints.json"),
+        sockets=(options.sockets or state).resolve(),
     )
     tls = tls_context(state, options.node, options.client_ca)
     server = await LogsServer(state / "pods").start(tls, options.logs_port)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import backoff
+from . import backoff, programs
 from .context import Context, now
-from .probes import Probe, Result, Tally, follow, port_number
+from .probes import Probe, Result, Tally, follow
 from .processes import Exit, Process
 from .releases import Image, Release
 from .status import ContainerView, Running, Terminated, Waiting, restored_view
-
-PROGRAM = Path(__file__).with_name("service.py")
 
 
 def log_file(directory: Path, container: str, restart: int) -> Path:
@@ -38,12 +35,16 @@ class ContainerRunner:
         ip: str,
         changed: Callable[[], None],
     ) -> None:
-        self._context, self._pod, self._spec, self._ip, self._changed = context, pod, spec, ip, changed
+        self._context, self._pod, self._spec, self._pod_ip = context, pod, spec, ip
+        self._changed = changed
+        self._ip = programs.listens_at(pod, spec, ip)
+        self.is_sidecar = programs.is_sidecar(spec)
         metadata = pod["metadata"]
         self._place = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
         self._logs = context.logs(metadata["namespace"], metadata["name"], metadata["uid"])
         self._grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
-        self._policy = pod["spec"].get("restartPolicy", "Always")
+        # A sidecar runs as long as the others do, whatever becomes of it.
+        self._policy = "Always" if self.is_sidecar else pod["spec"].get("restartPolicy", "Always")
         self._process: Process | None = None
         self.view: ContainerView = restored_view(spec, pod.get("status") or {}, now())
 
@@ -118,9 +119,10 @@ class ContainerRunner:
         for old in (self._logs / name).glob("*.log"):
             if int(old.stem) < restarts - 1:
                 old.unlink()
+        command = programs.command(self._context, self._pod, self._spec, self._pod_ip, release)
         self._process = await Process.start(
-            [sys.executable, "-I", "-S", str(PROGRAM)],
-            self._environment(release),
+            command.argv,
+            command.environment,
             log_file(self._logs, name, restarts),
             self._context.records,
             f"{self._pod['metadata']['uid']}.{name}",
@@ -190,27 +192,6 @@ class ContainerRunner:
         elif kind == "startup" and tally.passed:
             self._show(started=True, ready="readinessProbe" not in self._spec)
 
-    def _environment(self, release: Release) -> dict[str, str]:
-        metadata = self._pod["metadata"]
-        environment = {
-            "HOSTNAME": metadata["name"],
-            "SANDBOX_SERVICE": (metadata.get("labels") or {}).get("app") or release.repository.split("/")[-1],
-            "SANDBOX_VERSION": release.tag,
-            "SANDBOX_NAMESPACE": metadata["namespace"],
-            "SANDBOX_IP": self._ip,
-            "SANDBOX_PORT": str(self.port),
-            "SANDBOX_BEHAVIOUR": release.behaviour.to_json(),
-            "SANDBOX_ENDPOINTS": str(self._context.endpoints.path.resolve()),
-        }
-        given = {e["name"]: e["value"] for e in self._spec.get("env") or [] if "value" in e}
-        return {**environment, **given}
-
-    @property
-    def port(self) -> int:
-        """The port the program listens on: the container's first, or 8080."""
-        ports = self._spec.get("ports") or []
-        return port_number(ports[0]["containerPort"], self._spec) if ports else 8080
-
     async def stop(self, grace: float) -> None:
         """End the container's process for good; `run` must not be running any more."""
         process = self._process
@@ -221,6 +202,12 @@ class ContainerRunner:
         ended = await process.stop(grace)
         state = Terminated(ended.code, since, now(), self.view.container_id, ended.signal)
         self._show(state=state, ready=False, started=False)
+
+    async def retire(self, grace: float) -> None:
+        """End a sidecar whose pod has done its work, as `stop`; it counts as ended also if it was down."""
+        await self.stop(grace)
+        if not isinstance(self.view.state, Terminated):
+            self._show(state=self.view.last_state or Terminated(0, now(), now()), ready=False, started=False)
 
     def kill(self) -> None:
         """End the process at once, without a word to the API."""

@@ -37,7 +37,18 @@ class Registry:
 
 @dataclass(frozen=True)
 class Context:
-    """The agent's parts, as given to each pod."""
+    """The agent's parts, as given to each pod.
+
+    Attributes:
+        node: The name of the Node.
+        state: The directory of logs, records, addresses and volumes.
+        api: The API server.
+        events: Takes the pods' Events.
+        registry: What the node pulls from.
+        addresses: Of the pods.
+        endpoints: The ready pods.
+        sockets: The directory with the control plane's unix socket, and the sidecars' own.
+    """
 
     node: str
     state: Path
@@ -46,6 +57,7 @@ class Context:
     registry: Registry
     addresses: Addresses
     endpoints: Endpoints
+    sockets: Path
 
     @property
     def records(self) -> Path:
@@ -55,6 +67,15 @@ class Context:
     def logs(self, namespace: str, name: str, uid: str) -> Path:
         """Return the directory with a pod's logs."""
         return self.state / "pods" / f"{namespace}_{name}_{uid}"
+
+    def volumes(self, uid: str) -> Path:
+        """Return the directory with a pod's emptyDir volumes."""
+        return volumes(self.state, uid)
+
+
+def volumes(state: Path, uid: str) -> Path:
+    """Return the directory with a pod's emptyDir volumes, below a node's state."""
+    return state / "volumes" / uid
 
 
 def now() -> datetime:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
+from sandbox.mesh.proxy_config import ProxyConfig
+
+from . import programs
 from .api import ApiError, pod_path
 from .containers import ContainerRunner
 from .context import Context, now
 from .status import parse_stamp, pod_status
 
 _RETRY = 1.0
+_SIDECAR_GRACE = 2.0
 
 
 class PodRunner:
@@ -30,9 +34,12 @@ class PodRunner:
         self._dirty = asyncio.Event()
         self._dirty.set()
         self._containers = [
-            ContainerRunner(context, pod, spec, self._ip, self._dirty.set)
-            for spec in pod["spec"]["containers"]
+            ContainerRunner(context, pod, spec, self._ip, self._changed) for spec in pod["spec"]["containers"]
         ]
+        self._sidecar = next((c for c in self._containers if c.is_sidecar), None)
+        self._sidecar_ready = asyncio.Event()
+        own = [spec for spec in pod["spec"]["containers"] if not programs.is_sidecar(spec)]
+        self._port = programs.port(own[0]) if own else 0
         app = (metadata.get("labels") or {}).get("app")
         self._service = f"{metadata['namespace']}/{app}" if app else ""
         self._tasks: list[asyncio.Task[None]] = []
@@ -43,8 +50,32 @@ class PodRunner:
         if self._pod["metadata"].get("deletionTimestamp"):
             self.update(self._pod)
             return
-        self._tasks = [asyncio.create_task(c.run()) for c in self._containers]
+        runs = {c: asyncio.create_task(self._run(c)) for c in self._containers}
+        self._tasks = [*runs.values()]
+        if self._sidecar is not None:
+            others = [run for container, run in runs.items() if container is not self._sidecar]
+            self._tasks.append(asyncio.create_task(self._retire(self._sidecar, runs[self._sidecar], others)))
         self._tasks.append(asyncio.create_task(self._report_changes()))
+
+    async def _run(self, container: ContainerRunner) -> None:
+        waits = self._sidecar is not None and ProxyConfig.of(self._pod).hold_application
+        if waits and not container.is_sidecar:
+            await self._sidecar_ready.wait()
+        await container.run()
+
+    async def _retire(
+        self, sidecar: ContainerRunner, running: asyncio.Task[None], others: Sequence[asyncio.Task[None]]
+    ) -> None:
+        """End the sidecar once all other containers have ended for good, as Kubernetes' own sidecars do."""
+        await asyncio.gather(*others)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await sidecar.retire(_SIDECAR_GRACE)
+
+    def _changed(self) -> None:
+        self._dirty.set()
+        if self._sidecar is not None and self._sidecar.view.ready:
+            self._sidecar_ready.set()
 
     def update(self, pod: Mapping[str, Any]) -> None:
         """Take note of a newer state of the pod in the API; a deletion ends it gracefully."""
@@ -96,7 +127,7 @@ class PodRunner:
         self._dirty.set()
 
     def _announce(self, ready: bool) -> None:
-        endpoint = f"{self._ip}:{self._containers[0].port}" if ready else None
+        endpoint = f"{self._ip}:{self._port}" if ready else None
         self._context.endpoints.set(self._service, self.uid, endpoint)
 
     async def _end(self, grace: float, *, remove: bool) -> None:
@@ -117,7 +148,8 @@ class PodRunner:
         self._context.addresses.free(self.uid)
         metadata = self._pod["metadata"]
         directory = self._context.logs(metadata["namespace"], metadata["name"], self.uid)
-        shutil.rmtree(directory, ignore_errors=True)
+        for folder in (directory, self._context.volumes(self.uid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def kill(self) -> None:
         """End the processes at once, for the end of the agent."""

@@ -20,6 +20,8 @@ _REFERENCE = re.compile(
 )
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+PROGRAMS = ("service", "envoy")
+"""What an image can stand for (`programs.py` starts them)."""
 
 
 class ReleasesFileError(ValueError):
@@ -91,11 +93,19 @@ class Image:
 
 @dataclass(frozen=True)
 class Release:
-    """A release that the file lists: what a pull of its image finds."""
+    """A release that the file lists: what a pull of its image finds.
+
+    Attributes:
+        repository: The image's name.
+        tag: Its tag.
+        behaviour: How the program behaves.
+        program: Which program it is: one of `PROGRAMS`.
+    """
 
     repository: str
     tag: str
     behaviour: Behaviour
+    program: str = "service"
 
     @property
     def digest(self) -> str:
@@ -137,7 +147,7 @@ class Releases:
                 continue
             for tag, value in tags.items():
                 try:
-                    release = Release(str(repository), str(tag), behaviour(value))
+                    release = Release(str(repository), str(tag), behaviour(value), program(value))
                     releases[(release.repository, release.tag)] = release
                 except ReleasesFileError as error:
                     errors.append(f"{repository}:{tag}: {error}")
@@ -166,6 +176,18 @@ _NAMED = {
 }
 
 
+def program(value: object) -> str:
+    """Return the program that one entry of the releases file names: a service, if it names none.
+
+    Raises:
+        ReleasesFileError: There is no such program.
+    """
+    name = str(value.get("program", "service")) if isinstance(value, Mapping) else "service"
+    if name not in PROGRAMS:
+        raise ReleasesFileError(f"program: expected one of {', '.join(PROGRAMS)}, found {name!r}")
+    return name
+
+
 def behaviour(value: object) -> Behaviour:
     """Return the behaviour that one entry of the releases file describes.
 
@@ -176,7 +198,7 @@ def behaviour(value: object) -> Behaviour:
         return _NAMED[value]
     if not isinstance(value, Mapping):
         raise ReleasesFileError(f"expected one of {', '.join(_NAMED)} or a map, found {value!r}")
-    unknown = set(value) - {"crash", "ready_after", "errors"}
+    unknown = set(value) - {"crash", "ready_after", "errors", "program"}
     if unknown:
         raise ReleasesFileError(f"unknown: {', '.join(sorted(map(str, unknown)))}")
     crash = value.get("crash")

@@ -2,7 +2,9 @@
 
 Its environment says who it is and how it behaves (see `sandbox/releases.yaml`):
 SANDBOX_SERVICE, SANDBOX_VERSION, SANDBOX_NAMESPACE, SANDBOX_IP, SANDBOX_PORT, SANDBOX_BEHAVIOUR (JSON),
-SANDBOX_ENDPOINTS (the file with the ready pods). CALLS, from the manifest, names the services that `/` asks.
+SANDBOX_ENDPOINTS (the file with the ready pods), SANDBOX_PROXY (its sidecar, for calls, if it has one).
+From the manifest: CALLS names the services that `/` asks, each with a path if it isn't /version; with
+CALL_EVERY, a number of seconds, the program calls them by itself, too.
 """
 
 import json
@@ -11,6 +13,7 @@ import random
 import signal
 import socket
 import sys
+import threading
 import time
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,8 +24,12 @@ NAMESPACE = os.environ["SANDBOX_NAMESPACE"]
 ADDRESS = (os.environ["SANDBOX_IP"], int(os.environ["SANDBOX_PORT"]))
 BEHAVIOUR = json.loads(os.environ["SANDBOX_BEHAVIOUR"])
 CALLS = [name for name in os.environ.get("CALLS", "").replace(",", " ").split() if name]
+PROXY = os.environ.get("SANDBOX_PROXY", "")
+CALL_EVERY = float(os.environ.get("CALL_EVERY") or 0)
+CALL_SECONDS = 1.0
 STARTED = time.monotonic()
-QUIET = ("/healthz", "/readyz")
+LOAD = "load"
+QUIET = ("/healthz", "/readyz", "/version")
 
 
 def log(text: str) -> None:
@@ -38,23 +45,52 @@ def ready() -> bool:
     return after is not None and time.monotonic() - STARTED >= after
 
 
-def ask(service: str) -> dict[str, object]:
+def connection_to(service: str) -> tuple[HTTPConnection, str]:
+    """Return a connection by which a service is asked, and what its address is in the request line."""
+    own = (ADDRESS[0], 0)
+    if PROXY:
+        host, _, port = PROXY.partition(":")
+        name = f"http://{service}.{NAMESPACE}.svc.cluster.local"
+        return HTTPConnection(host, int(port), timeout=CALL_SECONDS, source_address=own), name
+    with open(os.environ["SANDBOX_ENDPOINTS"], encoding="utf-8") as file:
+        known = json.load(file).get(f"{NAMESPACE}/{service}") or []
+    if not known:
+        raise OSError("no ready endpoint")
+    host, _, port = random.choice(known).partition(":")
+    return HTTPConnection(host, int(port), timeout=CALL_SECONDS, source_address=own), ""
+
+
+def ask(called: str, agent: str = "service") -> dict[str, object]:
     """Return what another service says its version is; that it is away is an answer too."""
+    service, slash, path = called.partition("/")
     try:
-        with open(os.environ["SANDBOX_ENDPOINTS"], encoding="utf-8") as file:
-            known = json.load(file).get(f"{NAMESPACE}/{service}") or []
-        if not known:
-            return {"service": service, "error": "no ready endpoint"}
-        host, _, port = random.choice(known).partition(":")
-        connection = HTTPConnection(host, int(port), timeout=1)
+        connection, address = connection_to(service)
         try:
-            connection.request("GET", "/version")
-            answer: dict[str, object] = json.loads(connection.getresponse().read())
+            target = address + (f"/{path}" if slash else "/version")
+            connection.request("GET", target, headers={"User-Agent": agent})
+            response = connection.getresponse()
+            content = response.read()
+            if response.status != 200:
+                text = content[:200].decode(errors="replace")
+                return {"service": service, "error": f"HTTP {response.status}: {text}"}
+            answer: dict[str, object] = json.loads(content)
             return answer
         finally:
             connection.close()
     except (OSError, ValueError, HTTPException) as error:
         return {"service": service, "error": str(error)}
+
+
+def keep_calling(seconds: float) -> None:
+    """Call the services for ever; log when an answer isn't like the last one."""
+    last: dict[str, object] = {}
+    while True:
+        time.sleep(seconds)
+        for called in CALLS:
+            error = ask(called, LOAD).get("error")
+            if error != last.get(called):
+                log(f"call {called} {error or 'ok'}")
+            last[called] = error
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -91,7 +127,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
-        if self.path not in QUIET:
+        # What comes again and again would fill the log.
+        if self.path not in QUIET and self.headers.get("User-Agent") != LOAD:
             log(f"{self.command} {self.path} {status}")
 
     def log_message(self, format: str, *args: object) -> None:
@@ -137,6 +174,8 @@ def main() -> None:
         print(crash["log"], file=sys.stderr, flush=True)
         sys.exit(crash["exit_code"])
     signal.signal(signal.SIGTERM, end)
+    if CALL_EVERY:
+        threading.Thread(target=keep_calling, args=(CALL_EVERY,), daemon=True).start()
     Server(ADDRESS, Handler).serve_forever(poll_interval=5)
 
 

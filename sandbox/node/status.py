@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.mesh.objects import PROXY_CONTAINER
+
 HOST_IP = "127.0.0.1"
 
 
@@ -113,7 +115,9 @@ def phase(views: Sequence[ContainerView], restart_policy: str) -> str:
         return "Pending"
     if any(not isinstance(v.state, Terminated) for v in views) or restart_policy == "Always":
         return "Running"
-    codes = [v.state.exit_code for v in views if isinstance(v.state, Terminated)]
+    # How the sidecar ended says nothing of the pod's work.
+    own = [v for v in views if v.name != PROXY_CONTAINER]
+    codes = [v.state.exit_code for v in own if isinstance(v.state, Terminated)]
     if all(code == 0 for code in codes):
         return "Succeeded"
     return "Running" if restart_policy == "OnFailure" else "Failed"

@@ -33,6 +33,7 @@ class Node(Part):
             f"--kubeconfig={admin_kubeconfig(state)}",
             f"--node={NODE}",
             f"--state={state.data(self.name)}",
+            f"--sockets={state.sockets}",
         )
         command = (sys.executable, "-m", "sandbox.node", *options)
         return (Program("node", command, {"PYTHONPATH": str(CHECKOUT)}, stop_seconds=20),)

@@ -58,6 +58,19 @@ def make(state: State) -> None:
     state.write(target / "service-accounts.pub", public.decode())
 
 
+def make_injector(state: State) -> None:
+    """Write injector.{crt,key} for the mesh's injector, unless they are there; it is its own authority."""
+    target = folder(state)
+    if (target / "injector.crt").exists():
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
+    serving = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    certificate = _certificate(_name("istio-injector"), key, None, key, (address, serving))
+    state.write(target / "injector.key", _private_pem(key))
+    state.write(target / "injector.crt", _pem(certificate))
+
+
 def _name(common_name: str, organization: str | None = None) -> x509.Name:
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     if organization is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sandbox.mesh import envoy, rbac, telemetry
+from sandbox.mesh.capture import is_captured
 from sandbox.mesh.envoy import Config
 from sandbox.mesh.objects import (
     PROXY_CONTAINER,
@@ -79,6 +80,9 @@ def listeners(objects: Objects, pod: Raw) -> dict[str, Config]:
     effective, protocols = modes(objects.peer_authentications, pod), port_protocols(objects, pod)
     found = {}
     for port in listened_ports(objects, pod):
+        if not is_captured(pod, port):
+            found[f"inbound_{port}"] = _passed_on(pod, port)
+            continue
         mode = effective.of(port, declared=port in protocols)
         name = f"inbound_{port}"
         found[name] = {
@@ -91,6 +95,16 @@ def listeners(objects: Objects, pod: Raw) -> dict[str, Config]:
             "filter_chains": _Chains(objects, pod, port).of(mode, protocols.get(port, "auto")),
         }
     return found
+
+
+def _passed_on(pod: Raw, port: int) -> Config:
+    """A listener that does nothing with what it is sent: there is no redirection of packets to leave out."""
+    name = f"inbound_{port}"
+    return {
+        "name": name,
+        "address": envoy.socket_address(address(pod), port),
+        "filter_chains": [{"filters": [envoy.tcp_proxy(name, _cluster(port))]}],
+    }
 
 
 def _cluster(port: int) -> str:

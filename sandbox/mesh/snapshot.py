@@ -10,6 +10,8 @@ from sandbox.mesh.envoy import Config
 from sandbox.mesh.objects import Objects, Raw, address, canonical_name, namespace
 
 HEALTH_PORT, STATS_PORT = 15021, 15090
+STATUS_PORT = 15020
+"""Where Prometheus is pointed at: in Istio pilot-agent's, which adds the program's own metrics."""
 
 _TYPES = "type.googleapis.com/envoy."
 CLUSTERS = f"{_TYPES}config.cluster.v3.Cluster"
@@ -86,7 +88,10 @@ def bootstrap(pod: Raw, control_plane: Path, admin: Path) -> Config:
             ],
             "listeners": [
                 _window(pod, HEALTH_PORT, "/healthz/ready", "/ready"),
-                _window(pod, STATS_PORT, "/stats/prometheus", "/stats/prometheus?filter=^istio"),
+                *(
+                    _window(pod, port, "/stats/prometheus", "/stats/prometheus?filter=^istio")
+                    for port in (STATS_PORT, STATUS_PORT)
+                ),
             ],
         },
         "stats_config": {"histogram_bucket_settings": [buckets]},

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sandbox.parts.airflow import Airflow
 from sandbox.parts.etcd import Etcd
 from sandbox.parts.kubernetes import Kubernetes
+from sandbox.parts.mesh import Mesh
 from sandbox.parts.node import Node
 from sandbox.parts.openbao import OpenBao
 from sandbox.parts.part import Part
@@ -19,4 +20,14 @@ from sandbox.parts.seaweedfs import SeaweedFS
 
 def all_parts() -> tuple[Part, ...]:
     """Every part, each after those that it needs."""
-    return (Postgres(), OpenBao(), SeaweedFS(), Etcd(), Kubernetes(), Node(), Prometheus(), Airflow())
+    return (
+        Postgres(),
+        OpenBao(),
+        SeaweedFS(),
+        Etcd(),
+        Kubernetes(),
+        Mesh(),
+        Node(),
+        Prometheus(),
+        Airflow(),
+    )

@@ -125,6 +125,12 @@ def injected(pod: Raw) -> bool:
     return any(container["name"] == PROXY_CONTAINER for container in pod["spec"]["containers"])
 
 
+def is_ready(pod: Raw) -> bool:
+    """Whether a pod takes requests."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
 def workload_name(pod: Raw) -> str:
     """The name of the workload that a pod is of: its controller's, without the hash of a ReplicaSet."""
     for owner in pod["metadata"].get("ownerReferences") or ():

@@ -29,6 +29,7 @@ from sandbox.mesh.objects import (
     address,
     identity,
     inner_address,
+    is_ready,
     labels,
     name,
     namespace,
@@ -171,7 +172,7 @@ def _servers(objects: Objects, pod: Raw, target: _Target) -> Iterator[tuple[Raw,
     mode = endpoint_mode(policy_of(objects, pod, target.service), target.port.number)
     for server in objects.endpoints(target.service):
         port = target_port(target.port, server)
-        if port is None or not _is_ready(server):
+        if port is None or not is_ready(server):
             continue
         if mode is None:
             accepts = modes(objects.peer_authentications, server).of(port) != "DISABLE"
@@ -186,11 +187,6 @@ def _endpoint(server: Raw, port: int, secure: bool) -> Config:
         metadata[_SOCKETS_FIELD] = {"tlsMode": "istio"}
     endpoint = {"address": envoy.socket_address(address(server), port)}
     return {"endpoint": endpoint, "metadata": {"filter_metadata": metadata}}
-
-
-def _is_ready(pod: Raw) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _domains(target: _Target, pod: Raw) -> list[str]:

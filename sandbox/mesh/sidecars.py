@@ -12,10 +12,11 @@ from sandbox.mesh import snapshot
 from sandbox.mesh.authority import Authority, Certificate
 from sandbox.mesh.control_plane import ControlPlane
 from sandbox.mesh.live import LiveObjects
-from sandbox.mesh.objects import PROXY_CONTAINER, Raw, identity, injected, name, namespace
+from sandbox.mesh.objects import PROXY_CONTAINER, Raw, identity, injected, is_ready, name, namespace
 from sandbox.mesh.proxy_config import ProxyConfig, ProxyConfigError
 from sandbox.node.addresses import write_whole
 from sandbox.node.context import volumes
+from sandbox.node.targets import Targets
 
 _PAUSE = 0.02
 # Under a storm of changes, translating takes at most a quarter of a core.
@@ -41,11 +42,12 @@ class Sidecars:
             live: The live objects.
             control_plane: Where the sidecars ask.
             authority: Signs their certificates.
-            node: The state directory of the node, where the pods' volumes are.
+            node: The state directory of the node, where the pods' volumes are, and what Prometheus scrapes.
             now: Tells the time.
         """
         self._live, self._control_plane, self._authority = live, control_plane, authority
         self._node, self._now = node, now
+        self._targets = Targets(node / "targets.json")
         self._certificates: dict[str, tuple[Certificate, str]] = {}
         self._complaints: dict[str, dict[str, str]] = {}
 
@@ -69,6 +71,7 @@ class Sidecars:
                     self._certify(pod)
                     self._control_plane.set(pod["metadata"]["uid"], snapshot.policies(objects, pod))
                     await asyncio.sleep(0)
+            self._targets.write(pod for pod in objects.pods if _has_running_sidecar(pod) and is_ready(pod))
             self._forget()
             await asyncio.sleep(max(_PAUSE, _REST * (time.monotonic() - began)))
 

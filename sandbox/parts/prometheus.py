@@ -71,7 +71,7 @@ def command_line(file: Path, data: Path, port: int) -> tuple[str, ...]:
 
 
 def targets_file(state: State) -> Path:
-    """The file with the sidecars to scrape, which the node agent writes."""
+    """The file with the sidecars to scrape, which the mesh writes."""
     return state.data("node") / "targets.json"
 
 

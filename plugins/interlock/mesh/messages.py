@@ -119,6 +119,14 @@ MESSAGES: dict[str, tuple[str, Severity, str]] = {
     "ILM009": ("OpenToAll", _WARNING, "Everybody may send everything to port {}, without an identity."),
     "ILM010": ("SidecarVersionSkew", _WARNING, "{}"),
     "ILM011": ("NotMonitored", _INFO, "Prometheus does not scrape its mesh metrics: {}"),
+    "ILM012": (
+        "PlaintextObserved",
+        _ERROR,
+        "{} requests came in plaintext in {}, from {}, though no policy lets them in: {}. If a policy "
+        "changed within that time, look again after it; else the sidecar does not do what it is told.",
+    ),
+    "ILM013": ("NoTrafficObserved", _INFO, "Its sidecar is scraped, and no request was seen in {}."),
+    "ILM014": ("TrafficNotSeen", _ERROR, "What traffic there is can't be told: {}"),
 }
 """Code → name, severity, template."""
 

@@ -15,13 +15,16 @@ from moved_train import SANDBOX, deployment
 
 from interlock import doctor
 from interlock.clients.kubernetes import Forbidden
+from interlock.connections import Connection, ConnectionAbsent
 from interlock.doctor.kubernetes import needed, rights_lines, write_lines
 from interlock.doctor.line import Line
+from interlock.doctor.prometheus import examine_prometheus
 from interlock.doctor.spool import examine_spool
 from interlock.manifest import Manifest, ObjectRef
 from interlock.operators.doctor import DoctorOperator
 from interlock.project import include
 from interlock.settings import Settings
+from tests.clients.prometheus_answers import answering
 
 
 async def test_the_verbs_that_are_missing_are_named() -> None:
@@ -200,3 +203,39 @@ def test_a_shared_folder_is_asked_for_where_there_may_be_several_workers(
     line = _spool(tmp_path / "spool", executor)["spool's workers"]
     assert line.said.startswith(said)
     assert line.warning is warns
+
+
+def _prometheus_lines(found: Connection | None) -> list[Line]:
+    def read(name: str) -> Connection:
+        if found is None:
+            raise ConnectionAbsent(f"no {name}")
+        return found
+
+    return list(examine_prometheus("payments", read))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "oks", "said"),
+    [
+        (500, "", [False], "500: Prometheus fails"),
+        (200, {"resultType": "vector", "result": []}, [True, True], "0 of 0 were scraped"),
+        (
+            200,
+            {"resultType": "vector", "result": [{"metric": {"pod": "a"}, "value": [0, "1"]}]},
+            [True, True],
+            "1 of 1 were scraped",
+        ),
+    ],
+)
+def test_prometheus_is_asked_where_it_is_set(status: int, body: object, oks: list[bool], said: str) -> None:
+    with answering(status, {"status": "success", "data": body} if body else "") as server:
+        lines = _prometheus_lines(Connection("interlock_prometheus", host=server.address))
+    assert [line.ok for line in lines] == oks
+    assert said in lines[-1].said
+    assert [line.warning for line in lines[1:]] == (["0 of 0" in said] if len(oks) > 1 else [])
+
+
+def test_without_a_connection_to_prometheus_nothing_is_said_and_a_wrong_one_is_named() -> None:
+    assert _prometheus_lines(None) == []
+    [line] = _prometheus_lines(Connection("interlock_prometheus"))
+    assert (line.ok, line.given_by) == (False, "Airflow's connections")

@@ -6,8 +6,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,30 +23,12 @@ from interlock.clients.prometheus import (
 from interlock.clients.prometheus_settings import PrometheusSettings
 from interlock.hooks.prometheus import PrometheusHook
 from sandbox.binaries import PROMETHEUS_VERSION
+from tests.clients.prometheus_answers import answering
 from tests.clients.real_parts import free_ports
 from tests.clients.running_prometheus import RunningPrometheus, running_prometheus
 from tests.clients.small_server import Handler, serving
 
 NOW = 1_796_000_000.0
-
-
-@contextmanager
-def answering(status: int, body: object, seconds: float = 0.0) -> Iterator[SimpleNamespace]:
-    """A server that always answers the same; what it was asked is kept."""
-    seen = SimpleNamespace(asked=[], headers=[], address="")
-
-    class Answer(Handler):
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            seen.asked.append((self.path, self.rfile.read(length).decode()))
-            seen.headers.append(dict(self.headers))
-            time.sleep(seconds)
-            self.send(status, body if isinstance(body, str) else json.dumps(body))
-
-        do_GET = do_POST
-
-    with serving(Answer) as seen.address:
-        yield seen
 
 
 def ask(address: str, query: str = "up", **settings: Any) -> prometheus.Instant:

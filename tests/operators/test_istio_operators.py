@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseHook
+from airflow.sdk import Connection as InAirflow
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from memory_cluster import MemoryCluster
 
@@ -17,6 +21,7 @@ from interlock.manifest import Manifest
 from interlock.mesh.gate import GateError
 from interlock.operators import evidence
 from interlock.operators.istio import MeshCheckOperator
+from tests.clients.prometheus_answers import answering
 from tests.mesh.mesh_objects import peer, pod
 
 STRICT = peer("STRICT", namespace="istio-system", name="default")
@@ -93,6 +98,53 @@ def test_nothing_is_recorded_without_a_store_connection(world: SimpleNamespace) 
 def test_a_wrong_gate_is_told_when_the_dag_is_read(more: dict[str, Any]) -> None:
     with pytest.raises(GateError):
         MeshCheckOperator(task_id="mesh", namespace="payments", **more)
+
+
+# Traffic that was observed
+
+
+def answer(**metric: str) -> dict[str, Any]:
+    """What Prometheus answers to every query: one series of the pod a-0, with the value 1."""
+    result = [{"metric": {"pod": "a-0", **metric}, "value": [0, "1"]}]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+PLAIN = answer(connection_security_policy="none", response_code="200")
+MTLS = answer(connection_security_policy="mutual_tls", response_code="200")
+
+
+def observing(monkeypatch: pytest.MonkeyPatch, world: SimpleNamespace, status: int, body: Any) -> Any:
+    with answering(status, body) as server:
+        found = InAirflow.from_json(json.dumps({"conn_type": "http", "host": server.address}), conn_id="c")
+        monkeypatch.setattr(BaseHook, "get_connection", lambda self, name: found)
+        return check(world, prometheus_conn_id="interlock_prometheus", window=timedelta(minutes=2))
+
+
+def test_traffic_over_mtls_alone_passes(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = observing(monkeypatch, world, 200, MTLS)
+    assert not [one for one in found if one["code"] in ("ILM012", "ILM013", "ILM014")]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(PLAIN, "ILM012"), (answer(), "ILM014"), ({**MTLS, "warnings": ["a store is away"]}, "ILM014")],
+)
+def test_observed_plaintext_and_what_can_not_be_told_fail_and_are_kept(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, body: Any, code: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=code):
+        observing(monkeypatch, world, 200, body)
+    assert world.recorded[0].fields["blocking"] == [code]
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, ""), (401, ""), (200, "<html>hello"), (400, "{}")])
+def test_a_prometheus_that_does_not_answer_never_passes_and_is_asked_again(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, status: int, body: str
+) -> None:
+    with pytest.raises(AirflowException, match="traffic could not be looked at: POST http") as raised:
+        observing(monkeypatch, world, status, body)
+    assert not isinstance(raised.value, AirflowFailException)
+    assert world.recorded == []
 
 
 async def _in_thread(act: Any, *arguments: Any, **more: Any) -> Any:

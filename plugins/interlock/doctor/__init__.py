@@ -14,6 +14,7 @@ from pathlib import Path
 from interlock.connections import Connection, connection
 from interlock.doctor.kubernetes import examine_kubernetes
 from interlock.doctor.line import Line
+from interlock.doctor.prometheus import examine_prometheus
 from interlock.doctor.spool import examine_spool
 from interlock.doctor.store import examine_store
 from interlock.doctor.vault import examine_log_vault, examine_vault
@@ -45,5 +46,6 @@ def examine(
     yield from examine_vault(environment, include, settings.transit_key, read)
     yield from examine_log_vault(settings, read)
     yield from examine_store(environment, read)
+    yield from examine_prometheus(environment.namespace, read)
     yield from examine_spool(settings, executor)
     yield from examine_witnesses(environment, settings, read)

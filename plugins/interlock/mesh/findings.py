@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from interlock.mesh.findings_clients import client_findings
 from interlock.mesh.findings_injection import injection_findings
@@ -29,6 +29,11 @@ def findings(mesh: Mesh, control_plane: str = "") -> tuple[Finding, ...]:
         *client_findings(mesh),
         *workload_findings(mesh, control_plane),
     ]
+    return ordered(found)
+
+
+def ordered(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings, each once, the worst first."""
     order = ("Error", "Warning", "Info")
     return tuple(sorted(dict.fromkeys(found), key=lambda f: (order.index(f.severity), f.code, f.ref, f.text)))
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from interlock.mesh.findings import findings
+from interlock.mesh.findings import findings, ordered
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.messages import MESSAGES
 from interlock.mesh.verdict import Finding, Severity
@@ -103,9 +103,15 @@ class Gate:
         worst = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
         return finding.severity in worst and finding.code not in self.allow
 
-    def judge(self, mesh: Mesh, namespace: str) -> Judgement:
-        """All findings about the objects of a namespace and of the mesh's root namespace."""
-        return Judgement(self, namespace, findings(mesh))
+    def judge(self, mesh: Mesh, namespace: str, observed: Iterable[Finding] = ()) -> Judgement:
+        """All findings about the objects of a namespace and of the mesh's root namespace.
+
+        Args:
+            mesh: The objects.
+            namespace: The namespace.
+            observed: Findings about what was seen beside the objects, such as traffic.
+        """
+        return Judgement(self, namespace, ordered((*findings(mesh), *observed)))
 
     def refusals(self, mesh: Mesh, services: Mapping[str, Collection[str]]) -> list[str]:
         """Why these services may not move, a line each; empty if they may.

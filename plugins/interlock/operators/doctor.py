@@ -9,7 +9,7 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
-from interlock.connections import Connection, ConnectionMissing, of_airflow
+from interlock.connections import Connection, ConnectionAbsent, of_airflow
 from interlock.doctor.line import Line
 from interlock.hooks.settings import settings
 from interlock.notifications.configured import NotifiersError, parse
@@ -79,4 +79,4 @@ def _connection(name: str) -> Connection:
     try:
         return of_airflow(BaseHook.get_connection(name))
     except AirflowNotFoundException:
-        raise ConnectionMissing(f"connection {name}: Airflow has none of this name") from None
+        raise ConnectionAbsent(f"connection {name}: Airflow has none of this name") from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from interlock.mesh.gate import Judgement
+    from interlock.mesh.mesh import Mesh
+    from interlock.mesh.verdict import Finding
 
 
 class MeshCheckOperator(BaseOperator):
@@ -34,10 +37,15 @@ class MeshCheckOperator(BaseOperator):
     :param kubernetes_conn_id: id of the connection to the cluster.
     :param evidence_conn_id: id of the connection to the evidence bucket; None records nothing.
     :param vault_conn_id: id of the connection to Vault, whose transit key signs.
+    :param prometheus_conn_id: id of the connection to the Prometheus that scrapes the namespace's sidecars:
+        what traffic they counted is compared with the policies, and what it can't tell does not pass. None:
+        the objects alone are looked at.
+    :param window: for how long, up to now, traffic is looked at; at least 10 seconds.
     """
 
     template_fields: Sequence[str] = (
         *("namespace", "root_namespace", "kubernetes_conn_id", "evidence_conn_id", "vault_conn_id"),
+        "prometheus_conn_id",
     )
 
     def __init__(
@@ -50,6 +58,8 @@ class MeshCheckOperator(BaseOperator):
         kubernetes_conn_id: str = InterlockKubernetesHook.default_conn_name,
         evidence_conn_id: str | None = EvidenceHook.default_conn_name,
         vault_conn_id: str = InterlockVaultHook.default_conn_name,
+        prometheus_conn_id: str | None = None,
+        window: timedelta = timedelta(minutes=5),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -61,16 +71,21 @@ class MeshCheckOperator(BaseOperator):
         self.kubernetes_conn_id = kubernetes_conn_id
         self.evidence_conn_id = evidence_conn_id
         self.vault_conn_id = vault_conn_id
+        self.prometheus_conn_id = prometheus_conn_id
+        self.window = window
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look, tell all, record, and only then fail."""
         from interlock.clients.kubernetes import KubernetesError
+        from interlock.clients.prometheus import PrometheusError
 
         at = datetime.now(UTC)
         try:
             judged = asyncio.run(self._judged())
         except KubernetesError as error:
             raise AirflowException(f"the mesh could not be looked at: {error}") from error
+        except PrometheusError as error:
+            raise AirflowException(f"the mesh's traffic could not be looked at: {error}") from error
         for finding in judged.findings:
             (self.log.error if finding in judged.blocking else self.log.info)("%s", finding)
         self.log.info("%s", judged.summary)
@@ -87,7 +102,19 @@ class MeshCheckOperator(BaseOperator):
         gate = Gate(self.root_namespace, self.fail_on, tuple(self.allow))
         async with InterlockKubernetesHook(self.kubernetes_conn_id).get_conn() as client:
             mesh, _ = await read_mesh(client, self.namespace, self.root_namespace)
-        return gate.judge(mesh, self.namespace)
+        return gate.judge(mesh, self.namespace, self._observed(mesh))
+
+    def _observed(self, mesh: Mesh) -> Sequence[Finding]:
+        """Where the traffic that Prometheus saw differs from what the policies say."""
+        if self.prometheus_conn_id is None:
+            return ()
+        from interlock.clients.istio_traffic import observe
+        from interlock.hooks.prometheus import PrometheusHook
+        from interlock.mesh.traffic import traffic_findings
+
+        with PrometheusHook(self.prometheus_conn_id).get_conn() as client:
+            seen = observe(client, self.namespace, self.window.total_seconds(), time.time())
+        return traffic_findings(mesh, seen)
 
     def _record(self, context: Context, judged: Judgement, at: datetime) -> None:
         from interlock.operators.evidence import Said, record_check

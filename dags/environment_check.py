@@ -56,7 +56,14 @@ with DAG(
     only = "{{ params.environment or '' }}"
     for name in _environments.names:
         with TaskGroup(group_id=name):
-            common = {"environment": name, "only": only, "retries": 1, "retry_delay": timedelta(seconds=30)}
+            common = {
+                "environment": name,
+                "only": only,
+                "retries": 1,
+                "retry_delay": timedelta(seconds=30),
+                # Requests have limits; a server that answers byte by byte would still hold a worker.
+                "execution_timeout": timedelta(minutes=5),
+            }
             looks = [
                 GithubCheckOperator(
                     task_id="github", pull_requests="{{ params.pull_requests or '' }}", **common

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,17 @@ def test_a_tool_that_tells_no_version_is_unseen(tmp_path: Path, script: str, kin
     assert isinstance(found, Unseen)
     assert found.kind == kind
     assert why in found.why
+
+
+def test_a_tool_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
+    program(tmp_path, "aws", f"PATH=/usr/bin:/bin; sleep 60 & echo $! >{tmp_path}/child; wait")
+    found = look_at_tools(str(tmp_path), timeout=1.0)["aws"]
+    assert isinstance(found, Unseen)
+    state = Path("/proc", (tmp_path / "child").read_text().strip(), "stat")
+    deadline = time.monotonic() + 5
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_file_that_can_not_be_run_is_unseen(tmp_path: Path) -> None:

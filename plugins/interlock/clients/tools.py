@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from typing import Final
@@ -46,21 +47,26 @@ def _version(name: ToolName, path: str | None, timeout: float) -> Version | Unse
     if path is not None:
         environment["PATH"] = path
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [found, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return Unseen(f"{found} did not tell its version within {timeout:.0f} s")
     except OSError as error:
         return Unseen(f"{found} can't be run: {error.strerror}")
-    said = (done.stdout or done.stderr).decode(errors="replace")
+    with process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            # A wrapper's own child would stay, and hold the output open.
+            os.killpg(process.pid, signal.SIGKILL)
+            return Unseen(f"{found} did not tell its version within {timeout:.0f} s")
+    said = (out or err).decode(errors="replace")
     version = Version.find(said)
-    if done.returncode or version is None:
+    if process.returncode or version is None:
         first = (said.strip().splitlines() or ["nothing"])[0][:200]
-        return Unseen(f"{found} ended with {done.returncode}, and said: {first}")
+        return Unseen(f"{found} ended with {process.returncode}, and said: {first}")
     return version

@@ -93,3 +93,54 @@ def test_the_buckets_region_is_told_and_a_bucket_that_may_not_be_seen_is_unseen(
     assert (facts.region, facts.found_region) == ("us-east-1", "eu-west-1")
     assert isinstance(facts.fit, Unseen)
     assert collection(facts) == "temporary"
+
+
+IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<GetCallerIdentityResult><Arn>{}</Arn><UserId>AIDA</UserId><Account>123456789012</Account>
+</GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>
+</GetCallerIdentityResponse>"""
+REFUSAL = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
+<Code>{}</Code><Message>no</Message></Error><RequestId>1</RequestId></ErrorResponse>"""
+USER, ROOT = "arn:aws:iam::123456789012:user/writer", "arn:aws:iam::123456789012:root"
+
+
+@pytest.mark.parametrize(
+    ("head", "sts", "credentials", "identity"),
+    [
+        (200, (200, IDENTITY.format(USER)), "valid", USER),
+        (200, (200, IDENTITY.format(ROOT)), "valid", ROOT),
+        (403, (200, IDENTITY.format(USER)), "valid", USER),
+        (403, (403, REFUSAL.format("InvalidClientTokenId")), "refused", "InvalidClientTokenId"),
+        (400, (403, REFUSAL.format("ExpiredToken")), "refused", "ExpiredToken"),
+        (403, (503, ""), "refused", "STS GetCallerIdentity"),
+    ],
+)
+def test_amazon_tells_whose_credentials_these_are(
+    monkeypatch: pytest.MonkeyPatch, head: int, sts: tuple[int, str], credentials: str, identity: str
+) -> None:
+    class Amazon(Handler):
+        """S3, which refuses a bucket's head without a word, and STS, as their documents say."""
+
+        def do_HEAD(self) -> None:
+            self.send(head)
+
+        def do_GET(self) -> None:
+            self.send(403)
+
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["content-length"])).decode()
+            assert "Action=GetCallerIdentity" in asked
+            self.send(sts[0], sts[1], content_type="text/xml")
+
+    with serving(Amazon) as address:
+        for service in ("S3", "STS"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", address.replace("127.0.0.1", "localhost"))
+        facts = look_at_store("store", StoreSettings("evidence", "key", "secret"))
+    assert facts.credentials == credentials
+    told = facts.identity.why if isinstance(facts.identity, Unseen) else facts.identity
+    assert identity in told
+    assert collection(facts) == "temporary"
+    blocking = {check.code for check in judge_store(facts, "require") if check.blocks}
+    assert ("store.credentials" in blocking) is (credentials == "refused")
+    assert ("store.identity" in blocking) is (identity == ROOT)
+    assert ("store.bucket" in blocking) is (credentials == "valid")

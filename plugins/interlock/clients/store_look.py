@@ -42,17 +42,24 @@ def look_at_store(name: str, settings: StoreSettings) -> StoreFacts:
         return pending(name, "the connection has no access key, and boto3 finds none")
     with closing(settings.client()) as s3:
         credentials, said, region = _credentials(s3, settings)
-        valid = credentials == "valid"
+        identity = _identity(settings)
+        fit: str | Unseen = Unseen("the bucket was not asked")
+        if credentials == "valid":
+            fit = _fit(s3, settings)
+        elif credentials == "refused" and isinstance(identity, str):
+            # A bucket's head has no words: whether it was the credentials or their rights, STS knows.
+            credentials, fit = "valid", Unseen(said, "forbidden")
+            said = "Amazon takes them, and doesn't let them see the bucket"
         return StoreFacts(
             connection=name,
             address=settings.endpoint_url or AWS,
             bucket=settings.bucket,
             credentials=credentials,
             said=said,
-            identity=_identity(settings) if valid else Unseen("the credentials are not valid"),
+            identity=identity,
             region=settings.region,
             found_region=region,
-            fit=_fit(s3, settings) if valid else Unseen("the bucket was not asked"),
+            fit=fit,
         )
 
 
@@ -62,9 +69,10 @@ def _credentials(s3: Any, settings: StoreSettings) -> tuple[Credentials | Unseen
     where = f"bucket {bucket}: asking for its head"
     try:
         answer = asked(lambda: s3.head_bucket(Bucket=bucket), where)
-    except StoreRefused as error:
+    except (StoreRefused, StoreUntrusted) as error:
+        # Amazon says 400 to a token that has expired.
         return "refused", str(error), None
-    except (ObjectMissing, StoreUntrusted) as error:
+    except ObjectMissing as error:
         # The store knows who asks: it is the bucket that is not as it should be.
         return "valid", f"the store takes them; {error}", None
     except StoreError as error:
@@ -80,7 +88,10 @@ def _identity(settings: StoreSettings) -> str | Unseen:
     try:
         with closing(settings.client("sts")) as sts:
             return str(sts.get_caller_identity()["Arn"])
-    except (BotoCoreError, ClientError, OSError) as error:
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        return Unseen(f"STS GetCallerIdentity refuses them ({code})", "refused")
+    except (BotoCoreError, OSError) as error:
         return Unseen(f"STS GetCallerIdentity gave no answer ({type(error).__name__})")
 
 

@@ -10,6 +10,7 @@ from interlock.clients.kubernetes import KubernetesClient
 from interlock.clients.kubernetes_api import KubernetesError, NotFound, workload_of
 from interlock.manifest import Manifest, ObjectRef
 from interlock.mesh.mesh import WORKLOAD_KINDS, Mesh
+from interlock.mesh.secured import missing
 from interlock.mesh.settings import MeshSettings
 from interlock.trains.model import Environment, Train
 
@@ -57,6 +58,36 @@ async def read_mesh(
     objects = [one for group in found if group is not None for one in group]
     running = [one for one in objects if one.kind in WORKLOAD_KINDS]
     return Mesh.of(objects, settings), running
+
+
+async def istio_kinds(client: KubernetesClient) -> tuple[str, ...]:
+    """The kinds of Istio's security API that the cluster has.
+
+    Raises:
+        NoMesh: it has none.
+        KubernetesError: the API server did not say.
+    """
+    try:
+        found = await client.json("GET", "/apis/security.istio.io/v1")
+    except NotFound as error:
+        raise NoMesh(NO_MESH) from error
+    return tuple(sorted({str(one["kind"]) for one in found["resources"] if "/" not in one["name"]}))
+
+
+def unsecured(mesh: Mesh, running: Iterable[Manifest], name: str, client: str | None) -> tuple[str, ...]:
+    """What keeps a workload from being secured, as `secured.missing` says it.
+
+    Args:
+        mesh: the mesh.
+        running: what runs in the workload's namespace.
+        name: of the workload.
+        client: name of the workload that has to reach it; None for none.
+    """
+    pods: dict[str, list[str]] = {}
+    for one in running:
+        if one.kind == "Pod":
+            pods.setdefault(workload_of(one), []).append(f"Pod {one.namespace}/{one.name}")
+    return missing(mesh, pods.get(name, []), None if client is None else pods.get(client, []))
 
 
 async def refusals(

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from interlock.hooks.evidence import EvidenceHook
-from interlock.hooks.kubernetes import InterlockKubernetesHook
+from interlock.hooks.istio import IstioHook
 from interlock.hooks.vault import InterlockVaultHook
+from interlock.mesh import kiali as kiali_pages
 from interlock.mesh.gate import Gate
+from interlock.operators.kiali_link import KialiLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,6 +36,7 @@ class MeshCheckOperator(BaseOperator):
     :param root_namespace: the mesh's root namespace.
     :param fail_on: the least severity that fails the task: ``Error``, ``Warning`` or ``Info``.
     :param allow: codes of findings that are accepted, as docs/mesh.md lists them.
+    :param kiali: where Kiali answers; the task then links to its graph of the namespace. None for no link.
     :param kubernetes_conn_id: id of the connection to the cluster.
     :param evidence_conn_id: id of the connection to the evidence bucket; None records nothing.
     :param vault_conn_id: id of the connection to Vault, whose transit key signs.
@@ -48,6 +51,8 @@ class MeshCheckOperator(BaseOperator):
         "prometheus_conn_id",
     )
 
+    operator_extra_links: ClassVar[tuple[KialiLink, ...]] = (KialiLink(),)
+
     def __init__(
         self,
         *,
@@ -55,7 +60,8 @@ class MeshCheckOperator(BaseOperator):
         root_namespace: str = "istio-system",
         fail_on: str = "Warning",
         allow: Sequence[str] = (),
-        kubernetes_conn_id: str = InterlockKubernetesHook.default_conn_name,
+        kiali: str | None = None,
+        kubernetes_conn_id: str = IstioHook.default_conn_name,
         evidence_conn_id: str | None = EvidenceHook.default_conn_name,
         vault_conn_id: str = InterlockVaultHook.default_conn_name,
         prometheus_conn_id: str | None = None,
@@ -68,11 +74,17 @@ class MeshCheckOperator(BaseOperator):
         self.root_namespace = root_namespace
         self.fail_on = fail_on
         self.allow = allow
+        self.kiali = kiali
         self.kubernetes_conn_id = kubernetes_conn_id
         self.evidence_conn_id = evidence_conn_id
         self.vault_conn_id = vault_conn_id
         self.prometheus_conn_id = prometheus_conn_id
         self.window = window
+
+    @property
+    def kiali_page(self) -> str:
+        """The namespace's graph in Kiali; empty where no Kiali is configured."""
+        return kiali_pages.graph(self.kiali, self.namespace) if self.kiali else ""
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look, tell all, record, and only then fail."""
@@ -100,7 +112,7 @@ class MeshCheckOperator(BaseOperator):
         from interlock.clients.istio import read_mesh
 
         gate = Gate(self.root_namespace, self.fail_on, tuple(self.allow))
-        async with InterlockKubernetesHook(self.kubernetes_conn_id).get_conn() as client:
+        async with IstioHook(self.kubernetes_conn_id).get_conn() as client:
             mesh, _ = await read_mesh(client, self.namespace, self.root_namespace)
         return gate.judge(mesh, self.namespace, self._observed(mesh))
 

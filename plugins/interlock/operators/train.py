@@ -10,14 +10,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException
 
+from interlock.mesh import kiali
 from interlock.notifications.notifier import InterlockNotifier
+from interlock.operators.kiali_link import KialiLink
 from interlock.operators.train_evidence import tell_plan
 from interlock.project import environments_file, train_file
 from interlock.runs.lock import lock_and_open, needs_approval
@@ -55,6 +57,7 @@ class TrainOperator(BaseOperator):
         super().__init__(**kwargs)
         self.train = train
         self.undo = undo
+        self.kiali_page = ""
 
     def this_run(self, context: Any) -> Run:
         """The run that the task belongs to."""
@@ -73,6 +76,7 @@ class PlanOperator(TrainOperator, SkipMixin):
     """
 
     inherits_from_skipmixin = True
+    operator_extra_links: ClassVar[tuple[KialiLink, ...]] = (KialiLink(),)
 
     def execute(self, context: Any) -> None:
         """Make the plan, push it, show it; what goes wrong is noted for `close`, which says it again."""
@@ -94,6 +98,8 @@ class PlanOperator(TrainOperator, SkipMixin):
             config = parse_run_config(train, environments, given)
         except RunConfigError as error:
             raise AirflowFailException(str(error)) from None
+        if config.environment.kiali:
+            self.kiali_page = kiali.graph(config.environment.kiali, config.environment.namespace)
         within = config.environment.checked_within
         if within is not None and not config.dry_run:
             from interlock.operators.environment import last_passed

@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
+from interlock.mesh import kiali
 from interlock.operators.evidence import Said
+from interlock.operators.kiali_link import KialiLink
 from interlock.operators.train import TrainOperator
 from interlock.operators.train_evidence import preflight_fields, tell, written
 from interlock.runs import line as line_of_run
@@ -76,9 +78,15 @@ class PreflightOperator(_LookOperator):
 class PromoteOperator(ServiceOperator):
     """Makes the planned change, journaled and fenced, and waits for the rollout in the triggerer."""
 
+    operator_extra_links: ClassVar[tuple[KialiLink, ...]] = (KialiLink(),)
+
     def execute(self, context: Any) -> None:
         """Write, then defer; the wait ends the task."""
         run = self.this_run(context)
+        where = run.environment
+        if where.kiali:
+            workload = run.train.service(self.service).workload
+            self.kiali_page = kiali.workload(where.kiali, where.namespace, workload)
         ti = context["ti"]
         states = run.refuse_when_ending(ti)
         if run.needs_plan().change(self.service) is None:

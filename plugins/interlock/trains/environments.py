@@ -32,6 +32,7 @@ class Environment:
         evidence_mode: `require`: a train starts only if the evidence store answers; `spool`: evidence waits.
         store: Airflow connection of the evidence store.
         mesh: What the mesh gate asks of its services; None where it is in no mesh.
+        kiali: Where Kiali shows this mesh; None where it doesn't.
         checked_within: Seconds that may have passed since the environment passed its check when a train is
             planned; None: trains don't ask.
     """
@@ -44,6 +45,7 @@ class Environment:
     evidence_mode: str
     store: str
     mesh: Gate | None = None
+    kiali: str | None = None
     checked_within: float | None = None
 
     @classmethod
@@ -128,7 +130,8 @@ def _environment(name: str, entry: EnvironmentEntry) -> Environment:
         vault=entry.vault,
         evidence_mode=entry.evidence.mode,
         store=entry.evidence.store,
-        mesh=None if entry.mesh is None else Gate(**entry.mesh.model_dump()),
+        mesh=None if entry.mesh is None else Gate(**entry.mesh.model_dump(exclude={"kiali"})),
+        kiali=None if entry.mesh is None else entry.mesh.kiali,
         checked_within=None if entry.checked_within is None else entry.checked_within.total_seconds(),
     )
 

@@ -166,6 +166,7 @@ class MeshEntry(File):
     root_namespace: Label = "istio-system"
     fail_on: Literal["Error", "Warning", "Info"] = "Warning"
     allow: list[FindingCode] = []
+    kiali: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
 
 
 class EnvironmentEntry(File):

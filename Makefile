@@ -49,7 +49,7 @@ bench-trains: $(READY) ## Measure trains of 3 to 200 services, in a sandbox of t
 bench-evidence: $(READY) ## Measure the evidence log, with a store and a Vault of its own (minutes)
 	PYTHONPATH=. $(BIN)/python -m benchmarks evidence --results benchmarks/results/evidence.json --markdown docs/benchmarks.md
 
-demo: $(READY) ## Bring the sandbox up, run two trains, one arrives and one goes back, and verify their evidence
+demo: $(READY) ## Bring the sandbox up, run trains that arrive, go back and are refused, and verify their evidence
 	$(SANDBOX) up
 	$(SANDBOX) demo
 

@@ -1,4 +1,4 @@
-"""The demo: two trains on the running sandbox, one that arrives and one that goes back, and their evidence.
+"""The demo: trains on the running sandbox that arrive, go back and are refused, and their evidence.
 
 Everything is done as a user would do it: the trains are triggered over Airflow's REST API, and what runs is
 read from the cluster, not from what Interlock says of itself. The evidence is verified by an auditor's means.
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from sandbox.evidence_demo import Auditor, AuditorError
+from sandbox.mesh_demo import is_refused, take_back
 from sandbox.parts.airflow import USER
 from sandbox.rides import (
     POLL_SECONDS,
@@ -37,7 +38,7 @@ _WENT_BACK = {"service-a.promote": "success", "service-c.promote": "failed", "ro
 
 
 def demo(state: State) -> int:
-    """Run two trains, one that arrives and one that goes back, verify their evidence; leave all running."""
+    """Run trains that arrive, go back and are refused, and verify their evidence; leave all running."""
     password = state.known_secret("airflow-password")
     if password is None:
         print(f"There is no sandbox in {state.root}; `python -m sandbox up` starts one.", file=sys.stderr)
@@ -48,8 +49,11 @@ def demo(state: State) -> int:
         with TrainApi(url, USER, password, DAG) as api:
             _wait_for_dag(api)
             _wait_for_others(api)
-            ok = _arrives(api, state, runs) and _goes_back(api, state, runs)
-        if ok and not Auditor.of(state).show([(DAG, run_id) for run_id in runs]):
+            take_back(state)
+            moved = _arrives(api, state, runs) and _goes_back(api, state, runs)
+            evidence = [(DAG, run_id) for run_id in runs]
+            ok = moved and is_refused(api, state, runs)
+        if ok and not Auditor.of(state).show(evidence):
             return _failed(state, "the evidence is not as expected, see above", "seaweedfs.log")
     except AuditorError as error:
         return _failed(state, str(error), "seaweedfs.log")

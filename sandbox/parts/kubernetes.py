@@ -59,6 +59,13 @@ def kubectl(state: State, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def apply(state: State, manifest: Path) -> None:
+    """Create the objects of a file, or make those that exist as it says."""
+    result = kubectl(state, "apply", "--server-side", "--force-conflicts", "-f", str(manifest))
+    if result.returncode:
+        raise PartError(f"kubectl apply -f {manifest}:\n{result.stderr.strip()}")
+
+
 def create_missing(state: State, manifest: Path) -> bool:
     """Create the objects of a file that do not exist; the others stay as they have become since.
 
@@ -117,9 +124,7 @@ class Kubernetes(Part):
         """Apply namespaces, Istio's CRDs and Interlock's rights, and write its kubeconfig."""
         crds = binaries.istio_crds(lambda _: None)
         for manifest in (MANIFESTS / "namespaces.yaml", crds, *sorted(_DEPLOY.glob("*.yaml"))):
-            result = kubectl(state, "apply", "--server-side", "--force-conflicts", "-f", str(manifest))
-            if result.returncode:
-                raise PartError(f"kubectl apply -f {manifest}:\n{result.stderr.strip()}")
+            apply(state, manifest)
         namespace, name = _ACCOUNT
         result = kubectl(state, "create", "token", "-n", namespace, name, f"--duration={_TOKEN_LIFETIME}")
         if result.returncode:

@@ -9,12 +9,13 @@ import httpx
 
 from sandbox import certificates
 from sandbox.mesh.injector import registration
-from sandbox.parts.kubernetes import MANIFESTS, admin_kubeconfig, create_missing, kubectl
-from sandbox.parts.part import Part, PartError, Report
+from sandbox.parts.kubernetes import MANIFESTS, admin_kubeconfig, apply, create_missing
+from sandbox.parts.part import Part, Report
 from sandbox.state import CHECKOUT, HOST, State
 from sandbox.supervisor import Program
 
 _PORT = "istio-injector"
+_RIGHTS = CHECKOUT / "include" / "deploy" / "istio"
 
 
 class Mesh(Part):
@@ -50,11 +51,11 @@ class Mesh(Part):
             return client.get(f"https://{HOST}:{state.port(_PORT)}/ready").status_code == 200
 
     def configure(self, state: State) -> None:
-        """Register the injector where it listens now, and create the mesh's settings and policies."""
+        """Register the injector where it listens now; create settings, policies and Interlock's rights."""
         authority = (certificates.folder(state) / "injector.crt").read_text()
         file = state.run / "injector.json"
         state.write_json(file, registration(state.port(_PORT), authority))
-        result = kubectl(state, "apply", "--server-side", "--force-conflicts", "-f", str(file))
-        if result.returncode:
-            raise PartError(f"kubectl apply -f {file}:\n{result.stderr.strip()}")
+        apply(state, file)
         create_missing(state, MANIFESTS / "mesh.yaml")
+        for rights in sorted(_RIGHTS.glob("*.yaml")):
+            apply(state, rights)

@@ -3,10 +3,13 @@
 # ruff: noqa: E501 - a case of a table is a line, with the whole message
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from interlock.mesh.gate import Gate, Probe
 from interlock.trains.environments import Environment, load_environments
 from interlock.trains.located import TrainFileError
 
@@ -23,6 +26,9 @@ from interlock.trains.located import TrainFileError
         ("environments:\n  a:\n    kubernetes: k\n    namespce: n\n    namespace: n\n", "4: environments.a: unknown key 'namespce', expected one of kubernetes, namespace, journal_namespace, vault, evidence, mesh, checked_within; did you mean 'namespace'?"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh: {fail_on: error}\n", "5: environments.a.mesh.fail_on: found 'error', expected one of Error, Warning, Info"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      allow: [ILM009, ILM999]\n", "6: environments.a.mesh.allow: found 'ILM999', expected the code of a finding, such as ILM009; docs/mesh.md lists them"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      probe: {}\n", "6: environments.a.mesh.probe: 'image' is missing, expected it among image, service_account, limit"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      probe: {image: a, limit: 300}\n", "6: environments.a.mesh.probe.limit: found 300, expected a number of ports from 1 to 256"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      probe: {image: 7}\n", "6: environments.a.mesh.probe.image: found 7, expected an image such as registry.internal/interlock:1.0.0"),
         ("environment: {}\nenvironments: {a: {kubernetes: k, namespace: n}}", "1: unknown key 'environment', expected one of environments; did you mean 'environments'?"),
     ],
 )  # fmt: skip
@@ -44,6 +50,14 @@ def test_an_environment_that_says_little_requires_evidence_and_keeps_journals_ap
         evidence_mode="require",
         store="interlock_evidence",
     )
+
+
+def test_an_environment_opts_in_to_the_probe_and_keeps_it_through_json(tmp_path: Path) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text("environments: {a: {kubernetes: k, namespace: n, mesh: {probe: {image: 'a/b:1'}}}}")
+    found = load_environments(path)["a"]
+    assert found.mesh == Gate(probe=Probe("a/b:1", "interlock-probe", 128))
+    assert Environment.of_json(json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_an_entry_that_is_wrong_keeps_no_other_from_being_used(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from interlock.mesh.findings import findings, ordered
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.messages import MESSAGES
 from interlock.mesh.verdict import Finding, Severity
+from interlock.mesh_probe import MAX_TARGETS
 
 SEVERITIES: Final = tuple(map(str, (Severity.ERROR, Severity.WARNING, Severity.INFO)))
 """The worst first."""
@@ -77,6 +78,28 @@ class GateError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How an environment has its services' ports tried.
+
+    Attributes:
+        image: What the probe's pod runs: Interlock's image.
+        service_account: The probe's own identity, in the services' namespace.
+        limit: How many ports are tried at most.
+    """
+
+    image: str
+    service_account: str = "interlock-probe"
+    limit: int = 128
+
+    def __post_init__(self) -> None:
+        """Refuse a probe without an image, or with a limit that there isn't."""
+        if not self.image:
+            raise GateError("probe: it needs an image, Interlock's own")
+        if not 1 <= self.limit <= MAX_TARGETS:
+            raise GateError(f"probe: limit {self.limit}: expected 1 to {MAX_TARGETS}")
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """What an environment asks of the mesh security of its services.
 
@@ -84,15 +107,19 @@ class Gate:
         root_namespace: The mesh's root namespace.
         fail_on: The least severity that refuses: `Error`, `Warning` or `Info`.
         allow: Codes of findings that are accepted (docs/mesh.md lists them).
+        probe: How ports are tried; None: the environment doesn't opt in.
     """
 
     root_namespace: str = "istio-system"
     fail_on: str = "Warning"
     allow: tuple[str, ...] = ()
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown severity or code; a list of codes, as from JSON, becomes a tuple."""
+        """Refuse an unknown severity or code; what JSON makes of codes and probe becomes these again."""
         object.__setattr__(self, "allow", tuple(self.allow))
+        if isinstance(self.probe, Mapping):
+            object.__setattr__(self, "probe", Probe(**self.probe))
         if self.fail_on not in SEVERITIES:
             raise GateError(f"fail_on {self.fail_on!r}: expected one of {', '.join(SEVERITIES)}")
         if unknown := [code for code in self.allow if code not in MESSAGES]:

@@ -127,6 +127,20 @@ MESSAGES: dict[str, tuple[str, Severity, str]] = {
     ),
     "ILM013": ("NoTrafficObserved", _INFO, "Its sidecar is scraped, and no request was seen in {}."),
     "ILM014": ("TrafficNotSeen", _ERROR, "What traffic there is can't be told: {}"),
+    "ILM020": ("PlaintextAcceptedInFact", _ERROR, "Port {} took plaintext, and should not: {}"),
+    "ILM021": ("PlaintextRefusedInFact", _WARNING, "Port {} took no plaintext, and should: {}"),
+    "ILM022": ("MtlsRefusedInFact", _ERROR, "Port {} took no mTLS, and should: {}"),
+    "ILM023": ("MtlsAcceptedInFact", _WARNING, "Port {} took mTLS, and should not: {}"),
+    "ILM024": ("AnotherIdentity", _ERROR, "Port {} showed the certificate of {}, expected {}"),
+    "ILM025": ("CertificateNotTrusted", _ERROR, "The certificate of port {} does not verify: {}"),
+    "ILM026": ("CertificateExpired", _ERROR, "The certificate of port {} expired on {}"),
+    "ILM027": (
+        "CertificateExpiresSoon",
+        _WARNING,
+        "The certificate of port {} expires on {}; it should have been renewed: less than a quarter of its "
+        "life is left",
+    ),
+    "ILM028": ("NotTried", _WARNING, "Port {} was declared, but what it does could not be told: {}"),
 }
 """Code → name, severity, template."""
 

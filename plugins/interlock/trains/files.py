@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from interlock.mesh.messages import MESSAGES
+from interlock.mesh_probe import MAX_TARGETS
 from interlock.trains.image import REPOSITORY_PATTERN, Image, ImageError
 from interlock.trains.located import Document, Problem, did_you_mean
 from interlock.trains.order import Scope
@@ -81,12 +82,19 @@ def _finding_code(value: object) -> str:
     return value
 
 
+def _probe_limit(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TARGETS:
+        raise expected(f"a number of ports from 1 to {MAX_TARGETS}")
+    return value
+
+
 def _schema(pattern: str, description: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "description": description})
 
 
 _LABEL_TEXT = "a DNS-1123 label: at most 63 lower-case letters, digits and '-', no dots, no '-' at either end"
 _DURATION_SCHEMA = _schema(f"^{_DURATION.pattern}$", "A duration such as 90s, 5m, 1h or 1h30m")
+_IMAGE_TEXT = "an image such as registry.internal/interlock:1.0.0"
 _CONNECTION_TEXT = "the id of an Airflow connection"
 
 Label = Annotated[
@@ -160,6 +168,14 @@ class EvidenceEntry(File):
     store: Connection = "interlock_evidence"
 
 
+class ProbeEntry(File):
+    """How the ports of an environment's services are tried."""
+
+    image: Annotated[str, PlainValidator(text(re.compile(r"\S+"), _IMAGE_TEXT))]
+    service_account: Label = "interlock-probe"
+    limit: Annotated[int, PlainValidator(_probe_limit)] = 128
+
+
 class MeshEntry(File):
     """What the mesh gate asks of an environment's services."""
 
@@ -167,6 +183,7 @@ class MeshEntry(File):
     fail_on: Literal["Error", "Warning", "Info"] = "Warning"
     allow: list[FindingCode] = []
     kiali: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
+    probe: ProbeEntry | None = None
 
 
 class EnvironmentEntry(File):

@@ -64,7 +64,9 @@ class MemoryCluster:
         self._check(ref, str(patch.get("metadata", {}).get("resourceVersion") or ""))
         return self._keep(ref, _merged(self._objects[ref], patch))
 
-    async def delete(self, ref: ObjectRef, uid: str, resource_version: str = "") -> None:
+    async def delete(
+        self, ref: ObjectRef, uid: str, resource_version: str = "", *, with_dependents: bool = False
+    ) -> None:
         live = self._objects.get(ref)
         if live is None:
             return

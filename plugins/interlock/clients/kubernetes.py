@@ -165,13 +165,18 @@ class KubernetesClient(ApiConnection):
             )
         )
 
-    async def delete(self, ref: ObjectRef, uid: str, resource_version: str = "") -> None:
+    async def delete(
+        self, ref: ObjectRef, uid: str, resource_version: str = "", *, with_dependents: bool = False
+    ) -> None:
         """Delete the object if it is still the one with this uid; a missing one is no error.
 
-        With a resourceVersion, only if it is still as it was read then; else Conflict.
+        With a resourceVersion, only if it is still as it was read then; else Conflict. With dependents, also
+        what it owns where the API's default for the kind would leave that, as a Job's pods.
         """
         conditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": conditions}
+        body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": conditions}
+        if with_dependents:
+            body["propagationPolicy"] = "Background"
         try:
             await self.json("DELETE", path_of(ref), body=body)
         except NotFound:

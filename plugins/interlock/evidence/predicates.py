@@ -150,6 +150,16 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 ),
             ),
             _predicate(
+                "mesh-probe",
+                *("namespace", "verdict", "fail_on", "allow", "blocking", "counts.*", "tried", "left_out"),
+                evidence=(
+                    "namespace",
+                    *(f"findings.{f}" for f in ("code", "name", "severity", "ref", "text", "blocks")),
+                    *(f"ports.{f}" for f in ("pod", "port", "mode", "declared_plaintext", "declared_mtls")),
+                    *(f"ports.{f}" for f in ("plaintext", "mtls", "said", "identity", "expires")),
+                ),
+            ),
+            _predicate(
                 "environment-check",
                 *("verdict", "collection", "blocking", "counts.*"),
                 evidence=(

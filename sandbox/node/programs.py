@@ -30,7 +30,7 @@ from .context import Context
 from .probes import port_number
 from .releases import Release
 
-_PYTHON = {"service": Path(__file__).with_name("service.py")}
+_PYTHON = {name: Path(__file__).with_name(f"{name}.py") for name in ("service", "probe")}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _REFERENCE = re.compile(
 )
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-PROGRAMS = ("service", "envoy")
+PROGRAMS = ("service", "envoy", "probe")
 """What an image can stand for (`programs.py` starts them)."""
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from interlock import onboarding_cli
 from interlock.clients.abandoned import run_of
 from interlock.clients.journal import JournalStore
 from interlock.clients.kubeconfig import KubernetesSettings
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _ship(environment)
         if asked.command == "environment":
             return _check(environment, asked.pull_requests)
+        if asked.command == "onboarding":
+            return onboarding_cli.run(asked.service, asked.environment, manifests=asked.manifests)
         return asyncio.run(_with_client(asked, environment))
     except (Refusal, ConnectionMissing, KubernetesError, TrainFileError, OSError) as error:
         print(f"interlock: {error}", file=sys.stderr)
@@ -82,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         dest="pull_requests",
         metavar="OWNER/NAME#NUMBER",
         help="instead of those of include/environment.yaml; can be given again",
+    )
+    service = add("onboarding", [common], "a service's checklist; exit 1 unless it is ready for promotion")
+    service.add_argument("service", metavar="SERVICE")
+    service.add_argument(
+        "--manifests", action="store_true", help="print what is missing as YAML for kubectl apply instead"
     )
     return parser
 

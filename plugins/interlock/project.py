@@ -42,6 +42,17 @@ def train_file(name: str) -> Path:
     return include() / "trains" / f"{name}.yaml"
 
 
+def service_file(name: str) -> Path:
+    """The file of the service with this name, which need not be there."""
+    return include() / "services" / f"{name}.yaml"
+
+
+def service_names(trains: Iterable[Train]) -> list[str]:
+    """The services that have a file, and those of trains, sorted."""
+    files = (include() / "services").glob("*.yaml")
+    return sorted({file.stem for file in files} | {s.name for train in trains for s in train.services})
+
+
 def environments_file() -> Path:
     """The file that names the environments."""
     return include() / "environments.yaml"

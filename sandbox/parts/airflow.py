@@ -147,6 +147,7 @@ def settings(state: State) -> dict[str, str]:
         "INTERLOCK_VAULT": openbao.connection(state),
         "INTERLOCK_LOG_VAULT": openbao.connection(state, openbao.LOG_ROLE),
         "INTERLOCK_AUDIT_VAULT": openbao.connection(state, openbao.AUDIT_ROLE),
+        "INTERLOCK_ONBOARDING_VAULT": openbao.connection(state, openbao.ONBOARDING_ROLE),
         "INTERLOCK_EVIDENCE": seaweedfs.connection(state),
         "INTERLOCK_PROMETHEUS": prometheus.connection(state),
     }

@@ -19,9 +19,11 @@ from sandbox.state import CHECKOUT, HOST, State
 from sandbox.supervisor import Program
 
 DEPLOY = CHECKOUT / "include" / "deploy" / "vault"
-# The workers' role, the one that signs the log's checkpoints, and the one that sees the audit devices. Each
-# has a policy file of its name.
-ROLE, LOG_ROLE, AUDIT_ROLE = ROLES = ("interlock", "interlock-log", "interlock-audit")
+# The workers' role, the one that signs the log's checkpoints, the one that sees the audit devices, and the
+# one that sees the services' roles. Each has a policy file of its name.
+ROLE, LOG_ROLE, AUDIT_ROLE, ONBOARDING_ROLE = ROLES = (
+    *("interlock", "interlock-log", "interlock-audit", "interlock-onboarding"),
+)
 SIGNING_KEYS = ("interlock-statements", "interlock-checkpoints")
 
 

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from interlock import cli, metrics
 from interlock.environment.expectations import Expectations, load_expectations
+from interlock.onboarding.service_file import ServiceFile
 from interlock.project import environments_file, expectations_file, train_files
 from interlock.settings import LOG_VAULT, SECTION, Settings
 from interlock.trains.files import EnvironmentEntry, TrainFile
@@ -73,7 +74,11 @@ def test_each_environment_variable_is_documented() -> None:
 
 def _connections() -> set[str]:
     """The connections that the environments, the settings and the hooks' defaults name."""
-    found = {LOG_VAULT, str(load_expectations(expectations_file()).vault.audit_connection)} | {
+    found = {
+        LOG_VAULT,
+        ServiceFile().vault.connection,
+        str(load_expectations(expectations_file()).vault.audit_connection),
+    } | {
         name
         for environment in load_environments(environments_file()).values()
         for name in (environment.kubernetes, environment.vault, environment.store)
@@ -91,6 +96,7 @@ def test_each_connection_is_documented_with_the_type_that_its_hook_has() -> None
     types = {hook.default_conn_name: hook.conn_type for hook in _hooks()} | {
         LOG_VAULT: "vault",
         "interlock_audit_vault": "vault",
+        "interlock_onboarding_vault": "vault",
     }
     assert dict(zip(named("Connections"), named("Connections", 1), strict=True)) == types
 
@@ -190,6 +196,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         ("Train files", TrainFile),
         ("Environments", EnvironmentEntry),
         ("Expectations of an environment", Expectations),
+        ("Service files", ServiceFile),
     ],
 )
 def test_each_field_of_a_file_is_documented_with_its_default(heading: str, model: type[BaseModel]) -> None:

@@ -47,6 +47,15 @@ async def read_mesh(
         NoMesh: The cluster has no Istio API.
         KubernetesError: Something could not be read; without it nothing can be said.
     """
+    objects, settings = await mesh_objects(client, namespace, root_namespace)
+    running = [one for one in objects if one.kind in WORKLOAD_KINDS]
+    return Mesh.of(objects, settings), running
+
+
+async def mesh_objects(
+    client: KubernetesClient, namespace: str, root_namespace: str
+) -> tuple[list[Manifest], MeshSettings]:
+    """The objects that `read_mesh` makes a mesh of, and the mesh's settings; it raises the same."""
     names = dict.fromkeys((namespace, root_namespace))
     policies = [(*kind, where) for where in names for kind in POLICIES]
     asked = [_listed(client, *one) for one in policies]
@@ -55,9 +64,7 @@ async def read_mesh(
     settings = await mesh_settings(client, root_namespace)
     if all(one is None for one in found[: len(policies)]):
         raise NoMesh(NO_MESH)
-    objects = [one for group in found if group is not None for one in group]
-    running = [one for one in objects if one.kind in WORKLOAD_KINDS]
-    return Mesh.of(objects, settings), running
+    return [one for group in found if group is not None for one in group], settings
 
 
 async def istio_kinds(client: KubernetesClient) -> tuple[str, ...]:

@@ -183,6 +183,23 @@ class PrometheusClient:
             kind = "a broken matrix"
         raise PrometheusUnavailable(f"query_range: expected a matrix, got {kind}: is this a Prometheus?")
 
+    def alerting_rules(self) -> tuple[tuple[str, str, Mapping[str, str]], ...]:
+        """The alerting rules that it has loaded: name, expression and labels of each.
+
+        Raises:
+            PrometheusError: see the module's description.
+        """
+        data, _ = self._ask("rules", {}, method="GET")
+        try:
+            return tuple(
+                (str(rule["name"]), str(rule["query"]), dict(rule.get("labels") or {}))
+                for group in _items(data.get("groups"))
+                for rule in _items(group.get("rules"))
+                if rule.get("type") == "alerting"
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise PrometheusUnavailable("rules: expected groups of rules: is this a Prometheus?") from None
+
     def version(self) -> str:
         """Its version, as a sign that it answers.
 

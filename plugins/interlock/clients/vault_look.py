@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from interlock.clients.vault import SecretMissing, VaultClient, VaultError, VaultRefused, VaultSettings
 from interlock.environment.check import Unseen
 from interlock.environment.vault_facts import Server, Token, VaultFacts
+from interlock.onboarding.facts import VaultFacts as ServiceFacts
+from interlock.onboarding.facts import VaultRole
 
 T = TypeVar("T")
 
@@ -63,6 +65,17 @@ class VaultInspector(VaultClient):
         """Return the type of a transit key."""
         return str(self._read(f"{self._settings.transit_mount}/keys/{key}")["type"])
 
+    def role(self, name: str) -> VaultRole:
+        """Return what a role of an authentication method, MOUNT/NAME, gives and to whom."""
+        mount, _, short = name.rpartition("/")
+        data = self._read(f"auth/{mount}/role/{short}")
+        accounts = data.get("bound_service_account_names")
+        return VaultRole(
+            policies=tuple(data.get("token_policies") or data.get("policies") or ()),
+            service_accounts=None if accounts is None else tuple(accounts),
+            namespaces=tuple(data.get("bound_service_account_namespaces") or ()),
+        )
+
     def audit_devices(self) -> tuple[str, ...]:
         """Return the paths of the audit devices that are enabled; it needs `sudo` on sys/audit."""
         return tuple(sorted(self._read("sys/audit")))
@@ -107,6 +120,23 @@ def look_at_vault(
             key_type=_seen(lambda: vault.key_type(key)) if asked else nobody,
             audit=_audit(auditor) if asked else nobody,
             granted=_seen(vault.granted) if asked else nobody,
+        )
+
+
+def look_for_service(settings: VaultSettings, role: str, secrets: Iterable[str]) -> ServiceFacts:
+    """A service's role, MOUNT/NAME, and the keys of its secrets.
+
+    Args:
+        settings: where Vault is, and who asks.
+        role: the service's role.
+        secrets: paths of its secrets under the mount.
+    """
+    with closing(VaultInspector(settings)) as vault:
+        return ServiceFacts(
+            settings.mount,
+            settings.kv_version,
+            _seen(partial(vault.role, role)),
+            {path: _seen(partial(vault.secret_keys, path)) for path in secrets},
         )
 
 

@@ -168,6 +168,14 @@ PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
                 ),
             ),
             _predicate(
+                "onboarding",
+                *("verdict", "counts.*", "open", "excepted"),
+                evidence=(
+                    *("service", "environment"),
+                    *(f"items.{f}" for f in ("id", "verdict", "said", "reason", "until", "fix")),
+                ),
+            ),
+            _predicate(
                 "seal",
                 *("plan_hash", "outcome", "triggered_by", "approved_by", "approved_at", "change"),
                 *("statements", "complete", "incomplete_because", "began_at"),

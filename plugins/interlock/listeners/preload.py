@@ -37,7 +37,9 @@ def load() -> None:
     for name in _OF_AIRFLOW:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(interlock.__path__, f"{interlock.__name__}."):
-        importlib.import_module(module.name)
+        # Pages are served by the API server alone; they would load all of it.
+        if not module.name.startswith("interlock.ui."):
+            importlib.import_module(module.name)
     from interlock.clients.object_store import read_descriptions
 
     read_descriptions()

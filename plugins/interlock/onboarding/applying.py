@@ -77,9 +77,13 @@ def together(
     for one in manifests:
         found[one.ref] = merged(found[one.ref], one.raw) if one.ref in found else copy.deepcopy(one.raw)
     before = live or {}
+    heads = ("apiVersion", "kind", "metadata")
+    whole = {
+        ref: merged(set_before(before[ref]), raw) if ref in before else raw for ref, raw in found.items()
+    }
     return tuple(
-        Manifest.of(merged(set_before(before[ref]), raw) if ref in before else raw)
-        for ref, raw in found.items()
+        Manifest.of({key: raw[key] for key in (*heads, *(key for key in raw if key not in heads))})
+        for raw in whole.values()
     )
 
 
@@ -94,7 +98,7 @@ def set_before(live: Manifest, manager: str = MANAGER) -> dict[str, Any]:
 
 def as_yaml(manifests: Iterable[Manifest]) -> str:
     """Manifests as YAML documents."""
-    return yaml.safe_dump_all([one.raw for one in manifests], sort_keys=False, width=100)
+    return yaml.safe_dump_all([one.raw for one in manifests], sort_keys=False, width=1000)
 
 
 def _owned(fields: Mapping[str, Any], value: Any) -> Any:

@@ -91,7 +91,7 @@ def injected(world: World) -> Look:
     for one in world.runs:
         state = injection(world.mesh, one)
         if state.sidecar is not Answer.YES:
-            return Look(state.sidecar, f"{one.ref} {_texts(state.reasons)}")
+            return Look(state.sidecar, _texts(state.reasons))
     return Look(Answer.YES, "each pod has a sidecar")
 
 

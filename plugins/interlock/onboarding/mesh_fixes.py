@@ -14,6 +14,7 @@ from interlock.manifest import Manifest
 from interlock.mesh.injection import INJECT, NAMESPACE_INJECTION
 from interlock.mesh.reading import selects
 from interlock.mesh.verdict import Answer
+from interlock.onboarding.applying import together
 from interlock.onboarding.facts import Facts
 from interlock.onboarding.found import Done, Fix, Found, Missing, NotChecked, Rule
 from interlock.onboarding.mesh import Look, World, authorized, injected, mesh_facts, ruled, scraped, strict
@@ -50,7 +51,7 @@ def _mend(facts: Facts, look: Callable[[World], Look], candidates: Candidates) -
         before = [] if inject is None else [inject]
     for first in before:
         for candidate in candidates(facts):
-            both = (*first, *candidate)
+            both = together((*first, *candidate))
             if look(World.of(facts, both)).answer is Answer.YES:
                 return both
     return None

@@ -39,7 +39,7 @@ def alert_rules(facts: Facts) -> Found:
     if facts.alerts.operator:
         made = new("monitoring.coreos.com/v1", "PrometheusRule", facts.service, facts.namespace, spec=groups)
         return Missing(said, Fix("Create some; mind the labels by which Prometheus takes them", (made,)))
-    text = yaml.safe_dump(groups, sort_keys=False, width=100)
+    text = yaml.safe_dump(groups, sort_keys=False, width=1000)
     return Missing(said, Fix("Add a file of rules to Prometheus", (), text, f"rules/{facts.service}.yaml"))
 
 

@@ -7,9 +7,9 @@ has a file for each service that needs more than the defaults; docs/onboarding.m
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from interlock.notifications.notifier import InterlockNotifier
 from interlock.operators.onboarding import OnboardingOperator
@@ -24,10 +24,11 @@ _services = service_names(load_trains(_environments.names).loaded)
 with DAG(
     dag_id="service_onboarding",
     description="Look whether services are ready for promotion, with what would mend what is missing",
-    schedule="0 1 * * *",
-    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    # Not also at once where it is new, as with a date to start from: that would be all services by day.
+    schedule=CronTriggerTimetable("0 1 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
+    max_active_tasks=4,
     params={
         "service": Param(
             "",

@@ -63,7 +63,7 @@ def test_a_bare_service_has_its_structure_once_the_printed_manifests_are_applied
         before = _command(sandbox)
         assert before.returncode == 1
         lacking = [id for id in ITEMS if id.startswith("structure.") and f"[{id}]" in _missing(before.stdout)]
-        assert len(lacking) == 6
+        assert len(lacking) == 7
         manifests = _command(sandbox, "--manifests")
         assert manifests.returncode == 0, manifests.stderr
         apply = ("apply", "--server-side", "--force-conflicts", f"--field-manager={MANAGER}", "-f", "-")

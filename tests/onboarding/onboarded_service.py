@@ -10,6 +10,7 @@ from typing import Any
 
 from interlock.manifest import Manifest
 from interlock.mesh.settings import MeshSettings
+from interlock.mesh.traffic import Observation, Requests, Security, Source
 from interlock.onboarding.applying import applied
 from interlock.onboarding.facts import AlertRule, Alerts, Facts, MeshFacts, Promotion, VaultFacts, VaultRole
 from interlock.onboarding.service_file import ServiceFile
@@ -88,6 +89,8 @@ def objects() -> list[Raw]:
     ]
 
 
+_REQUESTS = Requests("service-c-0", "service-c", "service-c", Source(), 200, Security.MUTUAL_TLS, 9.0)
+OBSERVED = Observation(NAMESPACE, 600.0, (_REQUESTS,), {"service-c-0": True}, frozenset({"service-c-0"}))
 LISTED = ("Deployment", "StatefulSet", "DaemonSet", "Service", "ServiceAccount", "PodDisruptionBudget")
 
 
@@ -125,7 +128,7 @@ def facts(change: Callable[[list[Raw]], object] | None = None, **fields: Any) ->
         file=ServiceFile.model_validate(file | fields.pop("file", {})),
         at=AT,
         **seen(raws),
-        signals={"traffic": True, "errors": True, "latency": True},
+        observed=OBSERVED,
         alerts=Alerts((AlertRule("Errors", 'x{destination_workload="service-c"} > 1', {}),), operator=True),
         vault=VaultFacts("secret", 2, role, {"services/service-c": ("key",)}),
         promotion=Promotion((train(service_a=(), service_b=(), service_c=("service-a",)),), {}, ()),

@@ -6,7 +6,7 @@ For the command line, and for the operator: they give what reads connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from interlock.connections import Connection, ConnectionMissing
 from interlock.doctor.line import PATIENCE_SECONDS
 from interlock.environment.check import Unseen
+from interlock.mesh.traffic import Observation
 from interlock.onboarding.checklist import Checklist
 from interlock.onboarding.facts import Alerts, Facts, MeshFacts, Promotion, VaultFacts
 from interlock.onboarding.service_file import ServiceFile, load_service
@@ -99,13 +100,13 @@ async def _facts(question: Question, file: ServiceFile) -> Facts:
         at=question.now(),
         objects=objects,
         mesh=mesh,
-        signals=Unseen("Prometheus was not asked"),
+        observed=Unseen("Prometheus was not asked"),
         alerts=alerts,
         vault=await asyncio.to_thread(_vault, question, file),
         promotion=Promotion(here, broken, dry_run),
     )
-    signals, loaded = await asyncio.to_thread(_prometheus, question, seen)
-    return replace(seen, signals=signals, alerts=_joined(alerts, loaded))
+    observed, loaded = await asyncio.to_thread(_prometheus, question, seen)
+    return replace(seen, observed=observed, alerts=_joined(alerts, loaded))
 
 
 async def _cluster(
@@ -131,7 +132,7 @@ async def _cluster(
     return objects, mesh, alerts, dry_run
 
 
-def _prometheus(question: Question, seen: Facts) -> tuple[Mapping[str, bool] | Unseen, Alerts | Unseen]:
+def _prometheus(question: Question, seen: Facts) -> tuple[Observation | Unseen, Alerts | Unseen]:
     from interlock.clients.prometheus_look import look_at_prometheus
     from interlock.clients.prometheus_settings import PrometheusSettings
 
@@ -139,9 +140,7 @@ def _prometheus(question: Question, seen: Facts) -> tuple[Mapping[str, bool] | U
         settings = PrometheusSettings.of_connection(question.read(PROMETHEUS))
     except ConnectionMissing as error:
         return Unseen(str(error)), Unseen(str(error))
-    tcp = seen.file.protocol == "tcp"
-    at = seen.at.timestamp()
-    return look_at_prometheus(settings, seen.workload_name, seen.namespace, tcp=tcp, at=at)
+    return look_at_prometheus(settings, seen.namespace, seen.at.timestamp())
 
 
 def _joined(objects: Alerts | Unseen, loaded: Alerts | Unseen) -> Alerts | Unseen:

@@ -9,6 +9,7 @@ from datetime import datetime
 from interlock.environment.check import Unseen
 from interlock.manifest import Manifest
 from interlock.mesh.settings import MeshSettings
+from interlock.mesh.traffic import Observation
 from interlock.onboarding.found import Absent, CannotSee
 from interlock.onboarding.service_file import ServiceFile
 from interlock.trains.model import Service, Train
@@ -102,7 +103,7 @@ class Facts:
         at: When it was looked at.
         objects: The objects of the namespace by kind; None where the cluster has no such kind.
         mesh: The mesh's objects.
-        signals: Whether each golden signal has values of the service, by the signal's name.
+        observed: What Prometheus has of the traffic.
         alerts: The alerting rules.
         vault: What Vault has; None where the service needs nothing of it.
         promotion: The trains.
@@ -114,7 +115,7 @@ class Facts:
     at: datetime
     objects: Mapping[str, tuple[Manifest, ...] | Unseen]
     mesh: MeshFacts | Unseen
-    signals: Mapping[str, bool] | Unseen
+    observed: Observation | Unseen
     alerts: Alerts | Unseen
     vault: VaultFacts | Unseen | None
     promotion: Promotion

@@ -8,22 +8,26 @@ from typing import Any, Final
 import yaml
 
 from interlock.environment.check import Unseen
+from interlock.mesh.golden_signals import golden_signals
+from interlock.mesh.verdict import Answer
 from interlock.onboarding.facts import AlertRule, Facts
-from interlock.onboarding.found import CannotSee, Done, Fix, Found, Missing, Rule
+from interlock.onboarding.found import CannotSee, Done, Fix, Found, Missing, NotChecked, Rule
+from interlock.onboarding.mesh import World
 from interlock.onboarding.pods import new
 
 
-def golden_signals(facts: Facts) -> Found:
-    """Prometheus has values of each golden signal of the service."""
-    if isinstance(facts.signals, Unseen):
-        raise CannotSee(facts.signals.why)
-    absent = [name for name, there in facts.signals.items() if not there]
-    if not absent:
-        return Done(f"Prometheus has {', '.join(facts.signals)} of it")
-    return Missing(
-        f"Prometheus has no {', '.join(absent)} of it",
-        Fix("See that it is scraped (monitoring.scraped), and send it some requests"),
-    )
+def signals(facts: Facts) -> Found:
+    """Rate, errors and duration of its requests are in the metrics."""
+    if isinstance(facts.observed, Unseen):
+        raise CannotSee(facts.observed.why)
+    runs = World.of(facts).runs
+    found = golden_signals(facts.observed, [one.name for one in runs if one.live])
+    if found.present is Answer.YES:
+        return Done("rate, errors and duration of its requests are in the metrics")
+    said = "; ".join(found.reasons) or "it has no pods"
+    if found.present is Answer.INDETERMINATE:
+        return NotChecked(said)
+    return Missing(said, Fix("See that it is scraped (monitoring.scraped), and send it some requests"))
 
 
 def alert_rules(facts: Facts) -> Found:
@@ -44,7 +48,7 @@ def alert_rules(facts: Facts) -> Found:
 
 
 RULES: Final = (
-    Rule("monitoring.golden-signals", golden_signals),
+    Rule("monitoring.golden-signals", signals),
     Rule("monitoring.alert-rules", alert_rules),
 )
 

@@ -8,7 +8,7 @@ from interlock.evidence.predicates import PREDICATES, UnknownPredicateError, all
 def test_there_is_a_type_for_each_step_of_a_train_and_for_each_check_beside_it() -> None:
     assert set(PREDICATES) == {
         *("plan", "lock", "preflight", "promote", "verify", "rollback", "seal", "vault-read", "verification"),
-        *("environment-check", "mesh-check", "mesh-probe"),
+        *("environment-check", "onboarding", "mesh-check", "mesh-probe"),
     }
 
 
@@ -29,7 +29,8 @@ def test_a_vault_read_has_no_field_for_a_value(field: str) -> None:
 
 def test_an_unknown_type_is_answered_with_those_that_exist() -> None:
     with pytest.raises(
-        UnknownPredicateError, match="there are: environment-check, lock, mesh-check, mesh-probe, plan"
+        UnknownPredicateError,
+        match="there are: environment-check, lock, mesh-check, mesh-probe, onboarding, plan",
     ):
         predicate("promotion")
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from interlock.mesh.injection import injection
+from interlock.mesh.mesh import Mesh
+from interlock.mesh.settings import MeshSettings
 from interlock.mesh.verdict import Answer
 from tests.mesh.mesh_objects import APP, SIDECAR, Raw, deployment, mesh_of, only, pod
 
@@ -115,3 +117,46 @@ def test_namespaces_that_the_injector_leaves_out() -> None:
     raw["metadata"]["namespace"] = "kube-system"
     mesh = mesh_of({"kind": "Namespace", "metadata": {"name": "kube-system", "labels": ENABLED}}, raw)
     assert injection(mesh, only(mesh)).sidecar is NO
+
+
+OURS = [{"matchLabels": {"app": "api"}}]
+ANY_APP = [{"matchExpressions": [{"key": "app", "operator": "Exists"}]}]
+NO_VALUES = [{"matchExpressions": [{"key": "app", "operator": "NotIn", "values": []}]}]
+SELECTORS: list[tuple[str, dict[str, str], Raw, Answer]] = [
+    ("never leaves out", {}, {"neverInjectSelector": OURS}, NO),
+    ("an empty selector is passed over", {}, {"neverInjectSelector": [{}]}, YES),
+    ("an invalid selector is passed over", {}, {"neverInjectSelector": NO_VALUES}, YES),
+    ("a pod that asks is not left out", {INJECT: "true"}, {"neverInjectSelector": OURS}, YES),
+    ("a value that is odd does not ask", {INJECT: "odd"}, {"neverInjectSelector": OURS}, NO),
+    ("never before always", {}, {"neverInjectSelector": ANY_APP, "alwaysInjectSelector": OURS}, NO),
+]
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "expected"), [case[1:] for case in SELECTORS], ids=[case[0] for case in SELECTORS]
+)
+def test_the_injectors_selectors_decide_for_pods_that_say_nothing(
+    labels: dict[str, str], values: Raw, expected: Answer
+) -> None:
+    settings = MeshSettings.of({}, {"sidecarInjectorWebhook": values})
+    mesh = Mesh.of([template(labels), space(ENABLED)], settings)
+    assert injection(mesh, only(mesh)).sidecar is expected
+
+
+@pytest.mark.parametrize(("selectors", "expected"), [([], NO), (OURS, YES)])
+def test_a_disabled_injector_injects_only_what_it_always_takes(
+    selectors: list[Raw], expected: Answer
+) -> None:
+    values = {
+        "global": {"proxy": {"autoInject": "disabled"}},
+        "sidecarInjectorWebhook": {"alwaysInjectSelector": selectors},
+    }
+    mesh = Mesh.of([template(), space(ENABLED)], MeshSettings.of({}, values))
+    assert injection(mesh, only(mesh)).sidecar is expected
+
+
+@pytest.mark.parametrize(("revision", "expected"), [("canary", YES), ("prod", YES), ("default", NO)])
+def test_a_revision_is_injected_by_its_name_and_by_its_tags(revision: str, expected: Answer) -> None:
+    settings = MeshSettings.of({}, {"revision": "canary", "revisionTags": ["prod"]})
+    mesh = Mesh.of([template(), space({"istio.io/rev": revision})], settings)
+    assert injection(mesh, only(mesh)).sidecar is expected

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from interlock.mesh.label_selector import LabelSelector, Requirement
 from interlock.mesh.mesh import Mesh
-from interlock.mesh.reading import items, labels, mapping, path, text, texts
+from interlock.mesh.reading import items, mapping, path, text
 from interlock.mesh.settings import MeshSettings
 from interlock.mesh.verdict import Answer, Reason
 from interlock.mesh.workload import Proxy, Workload
@@ -47,14 +48,12 @@ class Webhook:
     """An injector's webhook: the namespaces and pods that it is called for."""
 
     name: str
-    namespace_selector: object
-    object_selector: object
+    namespace_selector: LabelSelector
+    object_selector: LabelSelector
 
     def matches(self, namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str]) -> bool:
         """Whether the API server calls it for a pod."""
-        return matches(self.namespace_selector, namespace_labels) and matches(
-            self.object_selector, pod_labels
-        )
+        return self.namespace_selector.matches(namespace_labels) and self.object_selector.matches(pod_labels)
 
 
 def injection(mesh: Mesh, workload: Workload) -> Injection:
@@ -151,29 +150,13 @@ def required_by_injector(workload: Workload, settings: MeshSettings) -> tuple[bo
     if chosen == "false":
         return False, f"the pod's {source} {INJECT} is false"
     odd = f"the pod's {source} {INJECT} is {chosen!r}, which counts as not set; " if chosen else ""
+    for name, selectors in (("never", settings.never_inject), ("always", settings.always_inject)):
+        # An empty selector is passed over, so that it does not stand for all pods.
+        if any(entry.requirements and entry.matches(workload.labels) for entry in selectors):
+            return name == "always", f"{odd}the pod's labels match the injector's {name}InjectSelector"
     if settings.inject_policy_enabled:
         return True, f"{odd}the injector's policy is enabled"
     return False, f"{odd}the injector's policy is disabled"
-
-
-def matches(selector: object, found: Mapping[str, str]) -> bool:
-    """Whether a Kubernetes label selector matches; an absent one matches all, one that can't be read none."""
-    if selector is None:
-        return True
-    given = mapping(selector)
-    if any(found.get(key) != value for key, value in labels(given.get("matchLabels")).items()):
-        return False
-    for entry in map(mapping, items(given.get("matchExpressions"))):
-        key, operator, values = text(entry.get("key")), entry.get("operator"), texts(entry.get("values"))
-        holds = {
-            "In": key in found and found[key] in values,
-            "NotIn": key not in found or found[key] not in values,
-            "Exists": key in found,
-            "DoesNotExist": key not in found,
-        }
-        if not holds.get(str(operator), False):
-            return False
-    return True
 
 
 def _webhooks(mesh: Mesh) -> Iterator[Webhook]:
@@ -186,7 +169,11 @@ def _webhooks(mesh: Mesh) -> Iterator[Webhook]:
             name = text(raw.get("name"))
             if name.endswith("istio.io"):
                 full = f"{text(path(configuration, 'metadata', 'name'))}/{name}"
-                yield Webhook(full, raw.get("namespaceSelector"), raw.get("objectSelector"))
+                yield Webhook(
+                    full,
+                    LabelSelector.of(raw.get("namespaceSelector")),
+                    LabelSelector.of(raw.get("objectSelector")),
+                )
 
 
 def chart_webhooks(settings: MeshSettings) -> Iterator[Webhook]:
@@ -212,12 +199,12 @@ def chart_webhooks(settings: MeshSettings) -> Iterator[Webhook]:
         yield Webhook("default/auto", _all(no_injection, no_revision, others), _all(silent, no_revision))
 
 
-def _expression(key: str, operator: str, *values: str) -> dict[str, object]:
-    return {"key": key, "operator": operator, "values": list(values)}
+def _expression(key: str, operator: str, *values: str) -> Requirement:
+    return Requirement(key, operator, values)
 
 
-def _all(*expressions: dict[str, object]) -> dict[str, object]:
-    return {"matchExpressions": list(expressions)}
+def _all(*requirements: Requirement) -> LabelSelector:
+    return LabelSelector(requirements)
 
 
 def _ambient(mesh: Mesh, workload: Workload) -> Reason | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import yaml
 
+from interlock.mesh.label_selector import LabelSelector
 from interlock.mesh.reading import items, mapping, path, text, texts
 
 
@@ -44,6 +45,8 @@ class MeshSettings:
         inject_by_default: Whether the injector enables namespaces without labels
             (`sidecarInjectorWebhook.enableNamespacesByDefault`).
         inject_policy_enabled: The injector's `policy: enabled`.
+        never_inject: Label selectors of pods that the injector leaves out unless they ask for a sidecar.
+        always_inject: Label selectors of pods that it injects where its policy is disabled.
         revisions: Revisions and tags whose injector is installed; `default` is the one without a name.
         proxy_image: The image that the injector gives to sidecars; empty if not known.
         prometheus_merge: Whether the injector annotates pods for scraping (`enablePrometheusMerge`).
@@ -66,6 +69,8 @@ class MeshSettings:
     revisions: tuple[str, ...] = ("default",)
     proxy_image: str = ""
     prometheus_merge: bool = True
+    never_inject: tuple[LabelSelector, ...] = ()
+    always_inject: tuple[LabelSelector, ...] = ()
 
     @classmethod
     def of(
@@ -95,7 +100,14 @@ class MeshSettings:
             include_inbound_ports=_text_or(proxy.get("includeInboundPorts"), "*"),
             exclude_inbound_ports=_text_or(proxy.get("excludeInboundPorts"), ""),
             inject_by_default=path(injector, "sidecarInjectorWebhook", "enableNamespacesByDefault") is True,
-            revisions=(text(injector.get("revision")) or "default",),
+            inject_policy_enabled=proxy.get("autoInject") in (None, "", "enabled"),
+            never_inject=_selectors(path(injector, "sidecarInjectorWebhook", "neverInjectSelector")),
+            always_inject=_selectors(path(injector, "sidecarInjectorWebhook", "alwaysInjectSelector")),
+            revisions=tuple(
+                dict.fromkeys(
+                    (text(injector.get("revision")) or "default", *texts(injector.get("revisionTags")))
+                )
+            ),
             proxy_image=_image(mapping(injector.get("global"))),
             prometheus_merge=given.get("enablePrometheusMerge") is not False,
         )
@@ -119,6 +131,10 @@ class MeshSettings:
     def trust_domains(self) -> tuple[str, ...]:
         """The mesh's own trust domain, then its aliases."""
         return (self.trust_domain, *self.trust_domain_aliases)
+
+
+def _selectors(value: object) -> tuple[LabelSelector, ...]:
+    return tuple(map(LabelSelector.of, items(value)))
 
 
 def _text_or(value: object, default: str) -> str:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -219,8 +220,12 @@ def test_no_shape_of_an_object_raises(kind: str, field: str, value: Any) -> None
     findings(mesh, "1.28")
 
 
-def large_mesh() -> Mesh:
-    """1,000 workloads with 10 ports each, under 250 policies of either kind."""
+def large_mesh(policies: str = "") -> Mesh:
+    """1,000 workloads with 10 ports each, under 250 policies of either kind.
+
+    Args:
+        policies: Where the AuthorizationPolicies are; empty is in the workloads' namespaces.
+    """
     objects: list[Raw] = []
     for index in range(1000):
         container = {"name": "app", "ports": [{"containerPort": 8000 + port} for port in range(10)]}
@@ -233,13 +238,15 @@ def large_mesh() -> Mesh:
             peer("STRICT", namespace=namespace, name=f"p{index}", app=app, ports={8001: "DISABLE"})
         )
         source = {"from": [{"source": {"principals": [f"cluster.local/ns/n{index}/sa/x", "*/sa/y"]}}]}
-        objects.append(policy("ALLOW", source, namespace=namespace, name=f"a{index}"))
+        objects.append(policy("ALLOW", source, namespace=policies or namespace, name=f"a{index}"))
     return mesh_of(*objects)
 
 
-def test_a_large_mesh_is_judged_within_two_seconds_of_one_core() -> None:
-    mesh = large_mesh()
+@pytest.mark.parametrize("policies", ["", ROOT], ids=["of-namespaces", "of-the-whole-mesh"])
+def test_a_large_mesh_is_judged_in_about_a_second_of_one_core(policies: str) -> None:
+    mesh = large_mesh(policies)
     begun = time.process_time()
     verdicts = sum(len(ports(mesh, workload)) for workload in mesh.workloads)
     assert verdicts == 10_000
-    assert time.process_time() - begun < 2
+    assert len(findings(mesh)) > 1000
+    assert time.process_time() - begun < 4  # it takes about one; other work may share the core

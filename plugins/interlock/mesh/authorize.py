@@ -55,15 +55,30 @@ class _Match:
         return f"ns[{self.policy.namespace}]-policy[{self.policy.name}]-rule[{self.index}]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    workload: Workload
+    policies: tuple[AuthorizationPolicy, ...]
+
+
 def policies_for(mesh: Mesh, workload: Workload) -> tuple[AuthorizationPolicy, ...]:
     """The policies that hold for a workload: of the root namespace, then of its own, oldest first in each."""
+    known = mesh.memo["policies"].get(id(workload))
+    if isinstance(known, _Held) and known.workload is workload:
+        return known.policies
     namespaces = dict.fromkeys((mesh.settings.root_namespace, workload.namespace))
-    return tuple(
+    found = tuple(
         policy
         for namespace in namespaces
         for policy in mesh.authorization_policies.get(namespace, ())
         if policy.selection.holds_for(workload, policy.namespace)
     )
+    # Workloads with the same policies share one tuple, by which `_decision` finds what it said of them.
+    mesh.memo["policy sets"].setdefault(tuple(map(id, found)), found)
+    shared = mesh.memo["policy sets"][tuple(map(id, found))]
+    held = _Held(workload, shared if isinstance(shared, tuple) else found)
+    mesh.memo["policies"][id(workload)] = held
+    return held.policies
 
 
 def authorize(mesh: Mesh, workload: Workload, request: Request) -> Decision:
@@ -92,11 +107,23 @@ def authorize(mesh: Mesh, workload: Workload, request: Request) -> Decision:
         notes = (Reason("the port's mode is DISABLE, so the sidecar sees no identity"),)
     elif verdict.mode is None:
         notes = (Reason("the port's mode can't be told, so plaintext may be refused"),)
-    decision = evaluate(policies_for(mesh, workload), seen, _is_tcp(verdict, seen), mesh.settings)
+    decision = _decision(mesh, workload, seen, _is_tcp(verdict, seen))
     outcome = decision.outcome
     if verdict.mode is None and outcome is Outcome.ALLOW:
         outcome = Outcome.INDETERMINATE
     return replace(decision, outcome=outcome, reasons=(*notes, *decision.reasons))
+
+
+def _decision(mesh: Mesh, workload: Workload, request: Request, tcp: bool) -> Decision:
+    """As `evaluate`; what is asked of every workload, and so names no header and no claim, is asked once."""
+    policies = policies_for(mesh, workload)
+    if request.headers is not None or request.claims is not None or request.metadata is not None:
+        return evaluate(policies, request, tcp, mesh.settings)
+    key, known = (id(policies), request, tcp), mesh.memo["decisions"]
+    found = known.get(key)
+    if not isinstance(found, Decision):
+        known[key] = found = evaluate(policies, request, tcp, mesh.settings)
+    return found
 
 
 def evaluate(

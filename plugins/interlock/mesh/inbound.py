@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from interlock.mesh.capture import Capture
 from interlock.mesh.injection import Injection, injection
@@ -59,17 +59,18 @@ class _Inbound:
     sidecar: Sidecar | None
     protocols: dict[int, Protocol]
     declared: dict[int, list[str]]
+    judged: dict[int, PortVerdict] = field(default_factory=dict)
 
 
 def ports(mesh: Mesh, workload: Workload) -> tuple[PortVerdict, ...]:
     """The verdicts of all ports that containers, Services, Sidecars and policies declare, by number."""
     inbound = _inbound(mesh, workload)
-    return tuple(_verdict(mesh, inbound, port) for port in sorted(inbound.declared))
+    return tuple(_verdict(inbound, port) for port in sorted(inbound.declared))
 
 
 def port_verdict(mesh: Mesh, workload: Workload, port: int) -> PortVerdict:
     """The verdict of one port, declared or not."""
-    return _verdict(mesh, _inbound(mesh, workload), port)
+    return _verdict(_inbound(mesh, workload), port)
 
 
 def effective_mtls(mesh: Mesh, workload: Workload) -> EffectiveMtls:
@@ -119,7 +120,13 @@ def _inbound(mesh: Mesh, workload: Workload) -> _Inbound:
     return found
 
 
-def _verdict(mesh: Mesh, inbound: _Inbound, port: int) -> PortVerdict:
+def _verdict(inbound: _Inbound, port: int) -> PortVerdict:
+    if port not in inbound.judged:
+        inbound.judged[port] = _judged(inbound, port)
+    return inbound.judged[port]
+
+
+def _judged(inbound: _Inbound, port: int) -> PortVerdict:
     protocol = inbound.protocols.get(port, Protocol.AUTO)
     declared = tuple(dict.fromkeys(inbound.declared.get(port, ())))
     mode, why = inbound.effective.of_port(port), inbound.effective.why(port)

@@ -40,7 +40,7 @@ class Mesh:
         destination_rules: The DestinationRules.
         webhooks: MutatingWebhookConfigurations as they are.
         unread: Objects that are none, with what is wrong, by what could be told of their names.
-        memo: What was worked out for a workload before, by the workload's `id`.
+        memo: What was worked out before: for a workload by its `id`, for policies by theirs.
     """
 
     settings: MeshSettings
@@ -54,7 +54,7 @@ class Mesh:
     destination_rules: tuple[DestinationRule, ...]
     webhooks: tuple[Mapping[str, object], ...]
     unread: tuple[tuple[str, Problem], ...] = ()
-    memo: dict[str, dict[int, object]] = field(
+    memo: dict[str, dict[object, object]] = field(
         default_factory=lambda: defaultdict(dict), compare=False, repr=False
     )
 

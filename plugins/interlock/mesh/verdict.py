@@ -14,7 +14,9 @@ class Answer(StrEnum):
     INDETERMINATE = "indeterminate"
 
     def __invert__(self) -> Answer:
-        return {Answer.YES: Answer.NO, Answer.NO: Answer.YES}.get(self, self)
+        if self is Answer.YES:
+            return Answer.NO
+        return Answer.YES if self is Answer.NO else self
 
     @classmethod
     def of(cls, found: bool) -> Answer:

@@ -250,3 +250,22 @@ def test_a_large_mesh_is_judged_in_about_a_second_of_one_core(policies: str) -> 
     assert verdicts == 10_000
     assert len(findings(mesh)) > 1000
     assert time.process_time() - begun < 4  # it takes about one; other work may share the core
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "--1", "-", "\u00b2", "9999-12-31T23:59:59-14:00", 10**30, True]
+)
+def test_no_number_and_no_time_that_is_none_raises(value: object) -> None:
+    notes = {
+        "traffic.sidecar.istio.io/excludeInboundPorts": value,
+        "status.sidecar.istio.io/port": value,
+        "readiness.status.sidecar.istio.io/periodSeconds": value,
+    }
+    rule = {"to": [{"operation": {"ports": [value]}}]}
+    objects = [pod(notes=notes), peer("STRICT", app="api", ports={value: "STRICT"}), policy("ALLOW", rule)]
+    objects.append(service(ports=[{"port": value, "targetPort": value}, {"port": 80, "targetPort": value}]))
+    for raw in objects:
+        raw["metadata"]["creationTimestamp"] = value
+    mesh = mesh_of(*objects)
+    assert "IST0106" in {finding.code for finding in findings(mesh)}
+    assert ports(mesh, only(mesh))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interlock.mesh.reading import Problem
+from interlock.mesh.reading import Problem, digits
 from interlock.mesh.settings import MeshSettings
 from interlock.mesh.verdict import Reason
 from interlock.mesh.workload import Container, Workload
@@ -51,8 +51,8 @@ class Capture:
         excluded = notes.get(EXCLUDE, settings.exclude_inbound_ports)
         own = set(OWN_PORTS - {15020})
         status = notes.get(STATUS_PORT, str(settings.status_port))
-        if status.isdigit() and status != "0":
-            own.add(int(status))
+        if port := digits(status):
+            own.add(port)
         return cls(
             mode=_interception(workload),
             include=None if include.strip() == "*" else _ports(include, f"annotation {INCLUDE}", problems),
@@ -102,8 +102,9 @@ def _ports(value: str, field: str, problems: list[Problem]) -> frozenset[int]:
     found = set()
     for part in value.split(","):
         entry = part.strip()
-        if entry.isascii() and entry.isdigit() and int(entry) <= 65535:
-            found.add(int(entry))
+        port = digits(entry)
+        if port is not None and port <= 65535:
+            found.add(port)
         elif entry:
             problems.append(Problem(field, f"found {entry!r}, expected ports from 0 to 65535"))
     return frozenset(found)

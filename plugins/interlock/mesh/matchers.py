@@ -10,6 +10,7 @@ import ipaddress
 import re
 
 from interlock.mesh.condition import All, Condition, Header, Metadata, Network, Text, TokenClaim
+from interlock.mesh.reading import digits
 
 _CIDR = re.compile(r"[^/]+(/(0|[1-9][0-9]{0,2}))?")
 
@@ -131,6 +132,7 @@ def network(value: str) -> Network:
 
 def port(value: str) -> int:
     """A port from 0 to 65535."""
-    if not (value.isascii() and value.isdigit() and int(value) <= 65535):
+    found = digits(value)
+    if found is None or found > 65535:
         raise DroppedError(f"{value!r} is no port")
-    return int(value)
+    return found

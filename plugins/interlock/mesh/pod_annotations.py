@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from interlock.mesh import matchers
 from interlock.mesh.capture import EXCLUDE, INCLUDE, INTERCEPTION, STATUS_PORT
-from interlock.mesh.reading import Problem
+from interlock.mesh.reading import Problem, digits
 
 _UINT32 = 2**32
 
@@ -24,11 +24,13 @@ def _mode(value: str) -> bool:
 
 
 def _number(value: str) -> bool:
-    return value.isascii() and value.isdigit() and int(value) < _UINT32
+    found = digits(value)
+    return found is not None and found < _UINT32
 
 
 def _port(value: str) -> bool:
-    return _number(value.strip()) and int(value) <= 65535
+    found = digits(value.strip())
+    return found is not None and found <= 65535
 
 
 def _ports(value: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from interlock.mesh.verdict import Answer, Reason
 from interlock.mesh.workload import Workload
 
-_TAG = re.compile(r"v?(\d+)\.(\d+)(?:[.-].*)?")
+_TAG = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:[.-].*)?")
 _SUPPORTED_MINORS = 2
 
 

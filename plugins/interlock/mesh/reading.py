@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
+_DIGITS = 19
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -57,9 +59,17 @@ def number(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit():
-        return int(value)
+    if isinstance(value, str):
+        found = digits(value.removeprefix("-"))
+        return -found if found is not None and value.startswith("-") else found
     return None
+
+
+def digits(value: str) -> int | None:
+    """A whole number of decimal digits alone; None if it is none, or one that no field of 64 bits holds."""
+    if not (value.isascii() and value.isdigit()) or len(value.lstrip("0")) > _DIGITS:
+        return None
+    return int(value.lstrip("0") or "0")
 
 
 def labels(value: object) -> dict[str, str]:
@@ -86,7 +96,10 @@ def timestamp(value: object) -> datetime:
         except ValueError:
             return datetime.min.replace(tzinfo=UTC)
     if isinstance(found, datetime):
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        try:
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except OverflowError:  # An offset can lead out of the years that there are.
+            return datetime.min.replace(tzinfo=UTC)
     if isinstance(found, date):
         return datetime.combine(found, time(), UTC)
     return datetime.min.replace(tzinfo=UTC)

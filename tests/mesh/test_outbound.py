@@ -217,6 +217,24 @@ CASES: list[Case] = [
         NO,
     ),
     ("egress that has it", [sidecar(namespace="web", egress=[{"hosts": ["shop/*"]}])], MTLS, YES),
+    (
+        "egress that excludes it",
+        [sidecar(namespace="web", egress=[{"hosts": ["*/*", "~shop/*"]}])],
+        PLAIN,
+        YES,
+    ),
+    (
+        "an exclusion without namespace is of all of them",
+        [sidecar(namespace="web", egress=[{"hosts": ["shop/*", "~/*"]}])],
+        PLAIN,
+        YES,
+    ),
+    (
+        "an exclusion counts in its own listener alone",
+        [sidecar(namespace="web", egress=[{"hosts": ["~/*"]}, {"hosts": ["shop/*"]}])],
+        MTLS,
+        YES,
+    ),
     ("egress with the exact host", [sidecar(namespace="web", egress=[{"hosts": [f"*/{HOST}"]}])], MTLS, YES),
     (
         "REGISTRY_ONLY drops it",

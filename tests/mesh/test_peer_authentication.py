@@ -7,7 +7,7 @@ import pytest
 
 from interlock.mesh.inbound import effective_mtls, port_verdict, ports
 from interlock.mesh.verdict import Answer, Mode
-from tests.mesh.mesh_objects import Raw, mesh_of, only, peer, pod
+from tests.mesh.mesh_objects import Raw, mesh_of, only, peer, pod, service
 
 ROOT = "istio-system"
 MESH_STRICT = peer("STRICT", namespace=ROOT)
@@ -208,3 +208,9 @@ def test_the_order_of_objects_does_not_matter() -> None:
         found = effective_mtls(mesh, only(mesh))
         seen.add((found.mode, tuple(sorted(found.ports.items())), found.reasons))
     assert len(seen) == 1
+
+
+def test_a_port_that_a_service_declares_as_udp_takes_tcp_as_opaque() -> None:
+    udp = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "UDP"}]
+    mesh = mesh_of(pod(), service(ports=udp))
+    assert port_verdict(mesh, only(mesh), 8080).protocol == "TCP"

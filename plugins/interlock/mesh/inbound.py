@@ -95,7 +95,10 @@ def _inbound(mesh: Mesh, workload: Workload) -> _Inbound:
     for service in mesh.services_of(workload):
         for service_port in service.ports:
             target = target_number(service_port, workload)
-            if target is not None and service_port.protocol is not Protocol.UDP:
+            if target is not None and service_port.protocol is Protocol.UDP:
+                # Istio builds the chain of a UDP port too, and takes what TCP comes there as opaque.
+                protocols.setdefault(target, Protocol.TCP)
+            elif target is not None:
                 declared.setdefault(target, []).append(service.ref)
                 protocols.setdefault(target, service_port.protocol)
     if sidecar is not None and sidecar.ingress:

@@ -46,7 +46,7 @@ class Sidecar:
         created: When it was created, UTC.
         selector: The labels it asks for; None if it is the default of its namespace.
         ingress: The ports it declares; with any, Services' ports are not.
-        egress: The hosts that may be called, `namespace/host`; None if it doesn't say.
+        egress: The hosts that may be called, `namespace/host`, of each listener; None if it doesn't say.
         registry_only: Whether hosts that aren't known may be called; None if it doesn't say.
         problems: What is wrong with it.
     """
@@ -56,7 +56,7 @@ class Sidecar:
     created: datetime
     selector: Mapping[str, str] | None
     ingress: tuple[Ingress, ...]
-    egress: tuple[str, ...] | None
+    egress: tuple[tuple[str, ...], ...] | None
     registry_only: bool | None
     problems: tuple[Problem, ...] = ()
 
@@ -81,7 +81,7 @@ class Sidecar:
                 for entry in items(spec.get("ingress"))
                 if (found := _ingress(mapping(entry))) is not None
             ),
-            egress=tuple(host for entry in egress for host in texts(mapping(entry).get("hosts"))) or None,
+            egress=tuple(texts(mapping(entry).get("hosts")) for entry in egress) or None,
             registry_only=None if mode is None else mode == "REGISTRY_ONLY",
             problems=problems,
         )
@@ -101,18 +101,25 @@ class Sidecar:
         """
         if self.egress is None:
             return True
-        included = False
-        for entry in self.egress:
-            scope, _, pattern = entry.partition("/")
-            excludes = scope.startswith("~") and len(scope) > 1
-            scope = scope.removeprefix("~") if excludes else scope
-            scope = client_namespace if scope == "." else scope
-            if scope not in ("*", namespace) or not subset_of(host, pattern):
-                continue
-            if excludes:
-                return False
-            included = True
-        return included
+        return any(_imports(hosts, host, namespace, client_namespace) for hosts in self.egress)
+
+
+def _imports(hosts: tuple[str, ...], host: str, namespace: str, client_namespace: str) -> bool:
+    """Whether one egress listener imports a host; `~` excludes, also without a namespace: `~/*`."""
+    included = False
+    for entry in hosts:
+        if entry.count("/") != 1:
+            continue  # Istio logs an error, and goes on without it.
+        scope, _, pattern = entry.partition("/")
+        excludes = scope.startswith("~")
+        scope = scope.removeprefix("~") or "*" if excludes else scope
+        scope = client_namespace if scope == "." else scope
+        if scope not in ("*", namespace) or not subset_of(host, pattern):
+            continue
+        if excludes:
+            return False
+        included = True
+    return included
 
 
 def sidecar_of(workload: Workload, local: Sequence[Sidecar], root: Sequence[Sidecar]) -> Sidecar | None:

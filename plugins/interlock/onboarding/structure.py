@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from interlock.mesh.injection import matches
+from interlock.mesh.label_selector import LabelSelector
 from interlock.onboarding.facts import Facts
 from interlock.onboarding.found import Done, Fix, Found, Missing, Rule
 from interlock.onboarding.pods import (
@@ -175,4 +175,4 @@ def _resources(facts: Facts, given: Mapping[str, Any]) -> dict[str, dict[str, st
 
 
 def _selects(given: Any, found: Mapping[str, str]) -> bool:
-    return given is not None and matches(given, found)
+    return given is not None and LabelSelector.of(given).matches(found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from interlock.manifest import Manifest
-from interlock.mesh.injection import matches
+from interlock.mesh.label_selector import LabelSelector
 from interlock.mesh.reading import selects
 from interlock.mesh.service import Protocol, protocol_of
 from interlock.onboarding.facts import Facts
@@ -113,7 +113,8 @@ def disruption_budget(facts: Facts) -> Found:
     budgets = [
         one
         for one in facts.listed("PodDisruptionBudget")
-        if one.spec.get("selector") is not None and matches(one.spec["selector"], pod_labels(workload))
+        if one.spec.get("selector") is not None
+        and LabelSelector.of(one.spec["selector"]).matches(pod_labels(workload))
     ]
     if len(budgets) > 1:
         names = ", ".join(one.name for one in budgets)

@@ -20,7 +20,8 @@ from interlock.environment.expectations import Expectations, load_expectations
 from interlock.onboarding.service_file import ServiceFile
 from interlock.project import environments_file, expectations_file, train_files
 from interlock.settings import LOG_VAULT, SECTION, Settings
-from interlock.trains.files import EnvironmentEntry, TrainFile
+from interlock.trains.environment_entries import EnvironmentEntry
+from interlock.trains.files import TrainFile
 from interlock.trains.model import load_environments, load_train
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.mesh.gate import Gate, Probe
+from interlock.mesh.gate import Gate, Probe, Traffic
 from interlock.trains.environments import Environment, load_environments
 from interlock.trains.located import TrainFileError
 
@@ -29,6 +29,7 @@ from interlock.trains.located import TrainFileError
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      probe: {}\n", "6: environments.a.mesh.probe: 'image' is missing, expected it among image, service_account, limit"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      probe: {image: a, limit: 300}\n", "6: environments.a.mesh.probe.limit: found 300, expected a number of ports from 1 to 256"),
         ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      probe: {image: 7}\n", "6: environments.a.mesh.probe.image: found 7, expected an image such as registry.internal/interlock:1.0.0"),
+        ("environments:\n  a:\n    kubernetes: k\n    namespace: n\n    mesh:\n      traffic: {window: 5s}\n", "6: environments.a.mesh.traffic.window: found '5s', expected a duration of at least 10s"),
         ("environment: {}\nenvironments: {a: {kubernetes: k, namespace: n}}", "1: unknown key 'environment', expected one of environments; did you mean 'environments'?"),
     ],
 )  # fmt: skip
@@ -57,6 +58,14 @@ def test_an_environment_opts_in_to_the_probe_and_keeps_it_through_json(tmp_path:
     path.write_text("environments: {a: {kubernetes: k, namespace: n, mesh: {probe: {image: 'a/b:1'}}}}")
     found = load_environments(path)["a"]
     assert found.mesh == Gate(probe=Probe("a/b:1", "interlock-probe", 128))
+    assert Environment.of_json(json.loads(json.dumps(asdict(found)))) == found
+
+
+def test_an_environment_opts_in_to_observed_traffic_and_keeps_it_through_json(tmp_path: Path) -> None:
+    path = tmp_path / "environments.yaml"
+    path.write_text("environments: {a: {kubernetes: k, namespace: n, mesh: {traffic: {window: 10m}}}}")
+    found = load_environments(path)["a"]
+    assert found.mesh == Gate(traffic=Traffic("interlock_prometheus", 600.0))
     assert Environment.of_json(json.loads(json.dumps(asdict(found)))) == found
 
 

@@ -11,6 +11,7 @@ import json
 from typing import Final
 
 from interlock.clients.prometheus import Instant, PrometheusClient, Sample
+from interlock.mesh.gate import LEAST_WINDOW
 from interlock.mesh.traffic import UNKNOWN, Observation, Requests, Security, Source
 
 _BEFORE: Final = "1h"
@@ -36,8 +37,8 @@ def observe(client: PrometheusClient, namespace: str, window: float, at: float) 
         PrometheusError: It could not be asked; `Observation.unseen` says so to those who go on.
         ValueError: The window is too short.
     """
-    if window < 10:
-        raise ValueError(f"a window of {window:g} s: expected at least 10, for two scrapes")
+    if window < LEAST_WINDOW:
+        raise ValueError(f"a window of {window:g} s: expected at least {LEAST_WINDOW:g}, for two scrapes")
     name, span = json.dumps(namespace), f"{window:.0f}s"
     of = f'reporter="destination",namespace={name}'
     counted = client.query(_increase(f"istio_requests_total{{{of}}}", span), at)

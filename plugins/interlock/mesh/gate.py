@@ -15,6 +15,8 @@ from interlock.mesh_probe import MAX_TARGETS
 
 SEVERITIES: Final = tuple(map(str, (Severity.ERROR, Severity.WARNING, Severity.INFO)))
 """The worst first."""
+LEAST_WINDOW: Final = 10.0
+"""Seconds of traffic to look at, at the least: two scrapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,24 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Whose metrics an environment has compared with its policies, and over how long a time.
+
+    Attributes:
+        prometheus: Airflow connection of the Prometheus that scrapes the sidecars.
+        window: Seconds that are looked at, up to now.
+    """
+
+    prometheus: str = "interlock_prometheus"
+    window: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse a window that holds no two scrapes."""
+        if self.window < LEAST_WINDOW:
+            raise GateError(f"traffic: window {self.window:g}s: expected at least {LEAST_WINDOW:g}s")
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """What an environment asks of the mesh security of its services.
 
@@ -108,18 +128,22 @@ class Gate:
         fail_on: The least severity that refuses: `Error`, `Warning` or `Info`.
         allow: Codes of findings that are accepted (docs/mesh.md lists them).
         probe: How ports are tried; None: the environment doesn't opt in.
+        traffic: Whose metrics are read; None: the environment doesn't opt in.
     """
 
     root_namespace: str = "istio-system"
     fail_on: str = "Warning"
     allow: tuple[str, ...] = ()
     probe: Probe | None = None
+    traffic: Traffic | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown severity or code; what JSON makes of codes and probe becomes these again."""
+        """Refuse an unknown severity or code; what JSON makes of the rest becomes what it was."""
         object.__setattr__(self, "allow", tuple(self.allow))
         if isinstance(self.probe, Mapping):
             object.__setattr__(self, "probe", Probe(**self.probe))
+        if isinstance(self.traffic, Mapping):
+            object.__setattr__(self, "traffic", Traffic(**self.traffic))
         if self.fail_on not in SEVERITIES:
             raise GateError(f"fail_on {self.fail_on!r}: expected one of {', '.join(SEVERITIES)}")
         if unknown := [code for code in self.allow if code not in MESSAGES]:

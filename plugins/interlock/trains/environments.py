@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from interlock.mesh.gate import Gate
-from interlock.trains.files import EnvironmentEntry, EnvironmentsFile, describe
+from interlock.trains.environment_entries import EnvironmentEntry, EnvironmentsFile
+from interlock.trains.files import describe
 from interlock.trains.located import Document, Problem, TrainFileError
 
 

@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from interlock.mesh.messages import MESSAGES
-from interlock.mesh_probe import MAX_TARGETS
 from interlock.trains.image import REPOSITORY_PATTERN, Image, ImageError
 from interlock.trains.located import Document, Problem, did_you_mean
 from interlock.trains.order import Scope
@@ -50,7 +48,8 @@ def text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
     return check
 
 
-def _duration(value: object) -> timedelta:
+def duration(value: object) -> timedelta:
+    """Takes a duration such as 1h30m."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise expected("a duration such as 90s, 5m, 1h or 1h30m")
@@ -59,7 +58,7 @@ def _duration(value: object) -> timedelta:
 
 
 def _positive(value: object) -> timedelta:
-    if not (found := _duration(value)):
+    if not (found := duration(value)):
         raise expected("a duration longer than 0s")
     return found
 
@@ -76,36 +75,22 @@ def _repository(value: object) -> str:
     return value
 
 
-def _finding_code(value: object) -> str:
-    if not isinstance(value, str) or value not in MESSAGES:
-        raise expected("the code of a finding, such as ILM009; docs/mesh.md lists them")
-    return value
-
-
-def _probe_limit(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TARGETS:
-        raise expected(f"a number of ports from 1 to {MAX_TARGETS}")
-    return value
-
-
 def _schema(pattern: str, description: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "description": description})
 
 
 _LABEL_TEXT = "a DNS-1123 label: at most 63 lower-case letters, digits and '-', no dots, no '-' at either end"
 _DURATION_SCHEMA = _schema(f"^{_DURATION.pattern}$", "A duration such as 90s, 5m, 1h or 1h30m")
-_IMAGE_TEXT = "an image such as registry.internal/interlock:1.0.0"
 _CONNECTION_TEXT = "the id of an Airflow connection"
 
 Label = Annotated[
     str, PlainValidator(text(_LABEL, _LABEL_TEXT)), _schema(f"^{_LABEL.pattern}$", "A DNS-1123 label")
 ]
-Duration = Annotated[timedelta, PlainValidator(_duration), _DURATION_SCHEMA]
+Duration = Annotated[timedelta, PlainValidator(duration), _DURATION_SCHEMA]
 Deadline = Annotated[timedelta, PlainValidator(_positive), _DURATION_SCHEMA]
 Repository = Annotated[
     str, PlainValidator(_repository), _schema(REPOSITORY_PATTERN, "An image without tag or digest")
 ]
-FindingCode = Annotated[str, PlainValidator(_finding_code)]
 Connection = Annotated[
     str,
     PlainValidator(text(_CONNECTION, _CONNECTION_TEXT)),
@@ -159,49 +144,6 @@ class TrainFile(File):
         default=None, min_length=1, description="Where it may go; default: everywhere"
     )
     services: dict[Label, ServiceEntry] = Field(min_length=1, description="The services by name")
-
-
-class EvidenceEntry(File):
-    """Where evidence goes, and whether a train starts without it."""
-
-    mode: Literal["require", "spool"] = "require"
-    store: Connection = "interlock_evidence"
-
-
-class ProbeEntry(File):
-    """How the ports of an environment's services are tried."""
-
-    image: Annotated[str, PlainValidator(text(re.compile(r"\S+"), _IMAGE_TEXT))]
-    service_account: Label = "interlock-probe"
-    limit: Annotated[int, PlainValidator(_probe_limit)] = 128
-
-
-class MeshEntry(File):
-    """What the mesh gate asks of an environment's services."""
-
-    root_namespace: Label = "istio-system"
-    fail_on: Literal["Error", "Warning", "Info"] = "Warning"
-    allow: list[FindingCode] = []
-    kiali: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
-    probe: ProbeEntry | None = None
-
-
-class EnvironmentEntry(File):
-    """One environment."""
-
-    kubernetes: Connection
-    namespace: Label
-    journal_namespace: Label = "interlock"
-    vault: Connection = "interlock_vault"
-    evidence: EvidenceEntry = EvidenceEntry()
-    mesh: MeshEntry | None = None
-    checked_within: Deadline | None = None
-
-
-class EnvironmentsFile(File):
-    """`include/environments.yaml`."""
-
-    environments: dict[Label, EnvironmentEntry] = Field(min_length=1)
 
 
 Loc = tuple[int | str, ...]

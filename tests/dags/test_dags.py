@@ -140,6 +140,20 @@ def test_an_environments_report_comes_after_each_of_its_looks(parsed: dict[str, 
     assert not any(upstream[look] for look in looks)
 
 
+def test_the_mesh_is_looked_at_as_an_environment_asks(parsed: dict[str, Any], tmp_path: Path) -> None:
+    assert set(parsed["dags"]["mesh_check"]["upstream"]) == {"sandbox.check", "sandbox.probe"}
+    assert '"prometheus_conn_id": "interlock_prometheus"' in parsed["dags"]["mesh_check"]["serialized"]
+    include = tmp_path / "include"
+    shutil.copytree(CHECKOUT / "include", include)
+    where = "kubernetes: k, namespace: n"
+    (include / "environments.yaml").write_text(
+        f"environments: {{plain: {{{where}}}, meshed: {{{where}, mesh: {{}}}}}}"
+    )
+    bare = _parse(tmp_path, DAGS / "mesh_check.py", INTERLOCK_INCLUDE=str(include))["dags"]["mesh_check"]
+    assert set(bare["upstream"]) == {"meshed.check"}
+    assert "interlock_prometheus" not in bare["serialized"]
+
+
 def test_a_train_looks_at_the_checks_of_environments_that_want_it(
     parsed: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -75,6 +75,15 @@ async def test_changes_arrive_and_wake_who_waits(cluster: WatchedPods, address: 
     assert cluster.asked.count("list") == 1
 
 
+async def test_a_bookmark_moves_the_watch_on_and_costs_no_list(cluster: WatchedPods, address: str) -> None:
+    async with viewing(address) as view:
+        await woken(view, lambda: cluster.put("service-a-1"), lambda: "service-a-1" in view.objects)
+        cluster.bookmark()
+        cluster.drop_watches()
+        await until(lambda: f"watch {cluster.version}" in cluster.asked)
+    assert cluster.asked.count("list") == 1
+
+
 async def test_a_dropped_watch_goes_on_where_it_was(cluster: WatchedPods, address: str) -> None:
     async with viewing(address) as view:
         await woken(view, lambda: cluster.put("service-a-1"), lambda: "service-a-1" in view.objects)

@@ -240,9 +240,11 @@ class KubernetesClient(ApiConnection):
                     status = event["object"]
                     kind_of = Gone if status.get("code") == 410 else KubernetesError
                     raise kind_of(str(status.get("message")), int(status.get("code") or 0))
-                yield WatchEvent(
-                    event["type"], Manifest.of({**event["object"], "apiVersion": api_version, "kind": kind})
-                )
+                found = {**event["object"], "apiVersion": api_version, "kind": kind}
+                if event["type"] == "BOOKMARK":
+                    # It tells how far the watch has come, and is about no object: it has no name.
+                    found["metadata"] = {"name": "", **found["metadata"]}
+                yield WatchEvent(event["type"], Manifest.of(found))
 
 
 _MANAGER = {"fieldManager": FIELD_MANAGER}

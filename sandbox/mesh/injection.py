@@ -50,13 +50,11 @@ def patch(pod: Raw, namespace: str) -> Patch:
     notes = pod["metadata"].get("annotations") or {}
     try:
         ProxyConfig.of(pod)
-        mounts = [
-            {"name": name, **mount} for name, mount in json.loads(notes.get(_USER_MOUNTS) or "{}").items()
-        ]
+        mounts = _mounts(json.loads(notes.get(_USER_MOUNTS) or "[]"))
     except ProxyConfigError as error:
         raise Refused(str(error)) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Refused(f"annotation {_USER_MOUNTS}: expected a JSON object of mounts by volume") from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise Refused(f"annotation {_USER_MOUNTS}: expected a JSON array of mounts") from error
     if problem := capture.unreadable(pod):
         raise Refused(problem)
     return [
@@ -64,6 +62,12 @@ def patch(pod: Raw, namespace: str) -> Patch:
         {"op": "add", "path": "/metadata/annotations", "value": {**notes, **_annotations(pod)}},
         {"op": "add", "path": "/spec/containers/-", "value": _container(mounts)},
     ]
+
+
+def _mounts(given: Any) -> list[dict[str, Any]]:
+    """The mounts of a JSON array, as Istio documents it, or of an object by volume, which it takes, too."""
+    found = given if isinstance(given, list) else [{"name": name, **one} for name, one in given.items()]
+    return [{"name": str(mount["name"]), **mount} for mount in found]
 
 
 def _required(pod: Raw, namespace: str) -> bool:

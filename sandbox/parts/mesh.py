@@ -26,8 +26,9 @@ class Mesh(Part):
     ports = (_PORT,)
 
     def prepare(self, state: State, report: Report) -> None:
-        """Make the injector's certificate."""
+        """Make the injector's certificate, and the node's folder, into which certificates and targets go."""
         certificates.make_injector(state)
+        state.data("node").mkdir(mode=0o700, exist_ok=True)
 
     def programs(self, state: State) -> tuple[Program, ...]:
         """The one program."""

@@ -96,8 +96,14 @@ def test_a_pod_can_keep_prometheus_away(notes: Raw) -> None:
     assert "prometheus.io/port" not in after(new_pod(notes=notes))["metadata"]["annotations"]
 
 
-def test_a_volume_can_be_mounted_into_the_sidecar() -> None:
-    mount = {"istio-certs": {"mountPath": "/etc/istio-output-certs"}}
+@pytest.mark.parametrize(
+    "mount",
+    [
+        [{"name": "istio-certs", "mountPath": "/etc/istio-output-certs"}],
+        {"istio-certs": {"mountPath": "/etc/istio-output-certs"}},
+    ],
+)
+def test_a_volume_can_be_mounted_into_the_sidecar(mount: Any) -> None:
     pod = after(new_pod(notes={"sidecar.istio.io/userVolumeMount": json.dumps(mount)}))
     assert pod["spec"]["containers"][-1]["volumeMounts"] == [
         {"name": "istio-certs", "mountPath": "/etc/istio-output-certs"}
@@ -112,6 +118,7 @@ def test_a_volume_can_be_mounted_into_the_sidecar() -> None:
         {ANNOTATION: "["},
         {ANNOTATION: "proxyMetadata: {SECRET_TTL: soon}"},
         {"sidecar.istio.io/userVolumeMount": "[1]"},
+        {"sidecar.istio.io/userVolumeMount": '[{"mountPath": "/etc"}]'},
     ],
 )
 def test_a_pod_whose_annotations_make_no_sense_is_refused_with_the_annotation_named(notes: Raw) -> None:

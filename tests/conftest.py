@@ -57,7 +57,7 @@ def _include(folder: Path) -> None:
     files = (CHECKOUT / "include" / "environments.yaml", MORE / "environments.yaml")
     environments = [yaml.safe_load(file.read_text())["environments"] for file in files]
     (folder / "environments.yaml").write_text(
-        yaml.safe_dump({"environments": {**environments[0], **environments[1]}}, sort_keys=False)
+        yaml.safe_dump({"environments": {**environments[1], **environments[0]}}, sort_keys=False)
     )
 
 

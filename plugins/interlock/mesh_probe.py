@@ -195,8 +195,10 @@ class Probe:
 
     def _exchanged(self, connection: socket.socket, target: Target) -> Outcome:
         until, heard = time.monotonic() + (CONNECTION_SECONDS if target.http else SILENCE_SECONDS), b""
-        try:
+        # Who refuses us may have reset the connection before this is sent; why is still there to be read.
+        with contextlib.suppress(OSError):
             connection.sendall(_request(target.host) if target.http else b"\0")
+        try:
             while len(heard) < 4096 and (left := until - time.monotonic()) > 0:
                 connection.settimeout(left)
                 part = connection.recv(4096)

@@ -13,18 +13,18 @@ from interlock.mesh.callers import callers, open_to_all
 from interlock.mesh.inbound import PortVerdict
 from interlock.mesh.inbound import ports as port_verdicts
 from interlock.mesh.injection import injection
+from interlock.mesh.label_selector import LabelSelector
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.monitoring import monitoring
 from interlock.mesh.outbound import outbound
-from interlock.mesh.reading import selects
 from interlock.mesh.request import Request
 from interlock.mesh.service import Protocol
+from interlock.mesh.traffic import Requests
 from interlock.mesh.verdict import Answer, Outcome, Reason
 from interlock.mesh.workload import Workload
 from interlock.onboarding.applying import applied
 from interlock.onboarding.facts import Facts, MeshFacts
 from interlock.onboarding.found import Absent, CannotSee
-from interlock.onboarding.pods import pod_labels, selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,7 @@ def authorized(world: World) -> Look:
         if open_to_all(mesh, one, port.port) is Answer.YES:
             return Look(Answer.NO, f"everybody may call {where}")
         for principal, name in wanted.items():
-            asked = Request(port.port, principal=principal, headers=None, claims=None)
-            if authorize(mesh, one, asked).outcome is Outcome.DENY:
+            if _refused(mesh, one, port, principal):
                 return Look(Answer.NO, f"{name}, which the service's file names, may not call {where}")
         found = callers(mesh, one, port.port)
         if found.open_to_mesh is Answer.YES:
@@ -139,6 +138,12 @@ def authorized(world: World) -> Look:
             unsure = Look(Answer.INDETERMINATE, f"who may call {where} can't be told")
     names = ", ".join(wanted.values())
     return unsure or Look(Answer.YES, f"{names} may call it, nobody else" if names else "nobody may call it")
+
+
+def refused(world: World) -> list[str]:
+    """Which of the identities that may call it by its file are refused at one of its ports."""
+    ports = [(one, port) for one, port in world.ports if port.protocol is not Protocol.UDP]
+    return [who for who in world.principals if any(_refused(world.mesh, *at, who) for at in ports)]
 
 
 def ruled(world: World) -> Look:
@@ -177,6 +182,15 @@ def scraped(world: World) -> Look:
     return Look(Answer.YES, "the annotations of each pod point Prometheus at its sidecar")
 
 
+def calling(world: World) -> tuple[Requests, ...]:
+    """The requests that were let in lately, as far as they were seen."""
+    if isinstance(world.facts.observed, Unseen):
+        return ()
+    names = {one.name for one in world.runs}
+    found = world.facts.observed.requests
+    return tuple(one for one in found if one.pod in names and one.count > 0 and one.code != 403)
+
+
 def mesh_facts(facts: Facts) -> MeshFacts:
     """The mesh's objects.
 
@@ -188,13 +202,18 @@ def mesh_facts(facts: Facts) -> MeshFacts:
     return facts.mesh
 
 
+def _refused(mesh: Mesh, one: Workload, port: PortVerdict, principal: str) -> bool:
+    asked = Request(port.port, principal=principal, headers=None, claims=None)
+    return authorize(mesh, one, asked).outcome is Outcome.DENY
+
+
 def _of(workload: Manifest, pod: Manifest) -> bool:
-    chosen = selector(workload) or pod_labels(workload)
+    chosen = LabelSelector.of(workload.spec.get("selector"))
     return (
         pod.kind == "Pod"
         and pod.namespace == workload.namespace
-        and bool(chosen)
-        and selects(chosen, pod.labels)
+        and bool(chosen.requirements)
+        and chosen.matches(pod.labels)
         and pod.status.get("phase") not in ("Succeeded", "Failed")
     )
 

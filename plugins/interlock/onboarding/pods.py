@@ -29,8 +29,21 @@ def pod_labels(workload: Manifest) -> Mapping[str, str]:
 
 
 def selector(workload: Manifest) -> Mapping[str, str]:
-    """The labels that it finds its pods by."""
-    return (workload.spec.get("selector") or {}).get("matchLabels") or {}
+    """The labels that a policy, a Service or a budget for its pods alone chooses them by.
+
+    Where it finds its pods by expressions too, these are all of their labels: the exact ones among its
+    selector's would choose others as well, and none at all the whole namespace.
+    """
+    given = workload.spec.get("selector") or {}
+    return pod_labels(workload) if given.get("matchExpressions") else given.get("matchLabels") or {}
+
+
+def selected_by(workload: Manifest) -> frozenset[str]:
+    """The keys of the labels in its own selector, which can't be changed."""
+    given = workload.spec.get("selector") or {}
+    return frozenset(
+        (*(given.get("matchLabels") or ()), *(one["key"] for one in given.get("matchExpressions") or ()))
+    )
 
 
 def containers(workload: Manifest) -> list[Mapping[str, Any]]:
@@ -69,6 +82,11 @@ def new(
     where = {"name": name, **({"namespace": namespace} if namespace else {})}
     head = {"apiVersion": api_version, "kind": kind, "metadata": {**where, **(metadata or {})}}
     return Manifest.of({**head, **fields})
+
+
+def free_name(name: str, taken: Iterable[Manifest]) -> str:
+    """A name for an object that is new, beside those of its kind that have to stay as they are."""
+    return name if name not in {one.name for one in taken} else f"{name}-onboarding"
 
 
 def with_containers(workload: Manifest, changed: Iterable[Mapping[str, Any]]) -> Manifest:

@@ -13,6 +13,7 @@ from interlock.onboarding.pods import (
     partial,
     pod_labels,
     pod_spec,
+    selected_by,
     selector,
     serving,
     with_containers,
@@ -36,7 +37,7 @@ def labels(facts: Facts) -> Found:
         for what, missing in (("its pods lack", changed), ("it lacks", changed_own))
         if missing
     )
-    if fixed := [key for key in changed if key in selector(workload)]:
+    if fixed := [key for key in changed if key in selected_by(workload)]:
         return Missing(
             said,
             Fix(

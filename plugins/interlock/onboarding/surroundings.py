@@ -11,7 +11,7 @@ from interlock.mesh.reading import selects
 from interlock.mesh.service import Protocol, protocol_of
 from interlock.onboarding.facts import Facts
 from interlock.onboarding.found import Done, Fix, Found, Missing, Rule
-from interlock.onboarding.pods import new, partial, pod_labels, pod_spec, selector, serving
+from interlock.onboarding.pods import free_name, new, partial, pod_labels, pod_spec, selector, serving
 
 
 def services_of(facts: Facts, workload: Manifest) -> list[Manifest]:
@@ -24,7 +24,10 @@ def services_of(facts: Facts, workload: Manifest) -> list[Manifest]:
 
 
 def new_service(facts: Facts, workload: Manifest) -> Manifest | None:
-    """A Service for the ports of the container that serves; None if it declares none."""
+    """A Service for the ports of the container that serves.
+
+    None if it declares none, or if a Service of its name leads elsewhere: what calls that would come here.
+    """
     declared = serving(facts, workload).get("ports") or ()
     ports = [
         {
@@ -36,7 +39,7 @@ def new_service(facts: Facts, workload: Manifest) -> Manifest | None:
         for port in declared
         for number in [port["containerPort"]]
     ]
-    if not ports:
+    if not ports or any(one.name == facts.service for one in facts.listed("Service")):
         return None
     spec = {"selector": dict(selector(workload)), "ports": ports}
     return new(
@@ -56,7 +59,10 @@ def ports(facts: Facts) -> Found:
     if not found:
         made = new_service(facts, workload)
         if made is None:
-            fix = Fix(f"Declare the ports of container {facts.container}, and give them a Service")
+            fix = Fix(
+                f"Declare the ports of container {facts.container}, and have the Service {facts.service} "
+                "lead to its pods"
+            )
         else:
             fix = Fix("Give it a Service", (made,))
         return Missing("no Service leads to its pods", fix)
@@ -102,7 +108,8 @@ def service_account(facts: Facts) -> Found:
         return Done(f"it runs under {name}, and nothing else does")
     own = new("v1", "ServiceAccount", facts.workload_name, facts.namespace)
     change = partial(workload, spec={"template": {"spec": {"serviceAccountName": facts.workload_name}}})
-    return Missing(said, Fix("Give it one of its own", (own, change)))
+    what = f"Give it one of its own; whatever names {name} for it, such as policies, has to name that too"
+    return Missing(said, Fix(what, (own, change)))
 
 
 def disruption_budget(facts: Facts) -> Found:
@@ -124,9 +131,11 @@ def disruption_budget(facts: Facts) -> Found:
         )
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": dict(selector(workload))}}
     if not budgets:
-        made = new("policy/v1", "PodDisruptionBudget", facts.service, facts.namespace, spec=spec)
+        name = free_name(facts.service, facts.listed("PodDisruptionBudget"))
+        made = new("policy/v1", "PodDisruptionBudget", name, facts.namespace, spec=spec)
         return Missing("no budget holds for its pods", Fix("Create one", (made,)))
-    budget, replicas = budgets[0], workload.spec.get("replicas", 1)
+    # Of a workload that is scaled to nothing, too, one pod may run tomorrow.
+    budget, replicas = budgets[0], max(workload.spec.get("replicas", 1), 1)
     if _blocks(budget.spec, replicas):
         said = (
             f"{budget} lets none of its {replicas} pods be evicted, so no node that runs one can be drained"

@@ -19,7 +19,7 @@ from interlock.mesh.gate import Gate, GateError, Probe
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.observed import Observed, observed, observed_findings
 from interlock.mesh.probe_job import DEADLINE_SECONDS, PROBE_LABEL, job
-from interlock.mesh.probe_plan import ProbePlan, plan, running
+from interlock.mesh.probe_plan import ProbePlan, plan, running, waiting
 from interlock.mesh.probe_result import Certificate, Heard, ProbeResultError, Tried, read_result
 from interlock.mesh.verdict import Answer
 from tests.mesh.mesh_objects import Raw, mesh_of, peer, pod, service, sidecar
@@ -35,7 +35,8 @@ def api(name: str = "api-0", ip: str = "10.0.0.1", **more: Any) -> Raw:
 
 
 def planned(*objects: Raw, limit: int = 20) -> ProbePlan:
-    return plan(mesh_of(*objects), "shop", running(map(Manifest.of, objects)), limit)
+    found = [Manifest.of(raw) for raw in objects]
+    return plan(mesh_of(*objects), "shop", running(found), limit, late=waiting(found))
 
 
 def certificate(identity: str = OWN, *, hours: float = 24, left: float = 20) -> Certificate:
@@ -90,6 +91,32 @@ def test_pods_that_are_being_deleted_and_other_namespaces_are_left_alone() -> No
     going, far = api(), pod("far-0", "far") | {"status": {"podIP": "10.0.0.9", "phase": "Running"}}
     going["metadata"]["deletionTimestamp"] = "2026-05-01T12:00:00Z"
     assert planned(going, far).targets == ()
+
+
+def test_a_workload_of_which_no_pod_runs_yet_is_told_and_does_not_pass() -> None:
+    def late(name: str, app: str, phase: str) -> Raw:
+        return pod(name, labels={"app": app}) | {"status": {"phase": phase}}
+
+    going = late("going-0", "going", "Pending")
+    going["metadata"]["deletionTimestamp"] = "2026-05-01T12:00:00Z"
+    found = planned(
+        api("api-0", labels={"app": "api"}),
+        late("api-1", "api", "Pending"),
+        late("web-0", "web", "Pending"),
+        late("web-1", "web", "Pending"),
+        late("done-0", "done", "Succeeded"),
+        late("bare-0", "bare", "Running"),
+        going,
+    )
+    assert [target.workload.name for target in found.targets] == ["api-0"]
+    assert [target.workload.name for target in found.waiting] == ["bare-0", "web-0"]
+    seen = observed(found, {target.where: tried("answered") for target in found.targets})
+    told = observed_findings(seen, found, mesh_of().settings, NOW)
+    assert [(one.code, one.ref) for one in told] == [
+        ("ILM028", "Pod shop/bare-0"),
+        ("ILM028", "Pod shop/web-0"),
+    ]
+    assert "does not run yet" in told[0].text
 
 
 def test_each_workload_comes_before_replicas_and_what_is_over_the_limit_is_named() -> None:

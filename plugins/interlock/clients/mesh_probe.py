@@ -17,7 +17,7 @@ from interlock.mesh.gate import Probe
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.observed import Observed, observed
 from interlock.mesh.probe_job import CONTAINER, DEADLINE_SECONDS, PROBE_LABEL, job
-from interlock.mesh.probe_plan import ProbePlan, plan, running
+from interlock.mesh.probe_plan import ProbePlan, plan, running, waiting
 from interlock.mesh.probe_result import ProbeResultError, read_result
 from interlock.trains.view import maps, text
 
@@ -81,7 +81,7 @@ async def probe(place: Place, settings: Probe, *, name: str, owner: str = "") ->
     """
     async with await place.connect() as client:
         mesh, objects = await read_mesh(client, place.namespace, place.root_namespace)
-        planned = plan(mesh, place.namespace, running(objects), settings.limit)
+        planned = plan(mesh, place.namespace, running(objects), settings.limit, late=waiting(objects))
         if not planned.targets:
             return Probed(mesh, planned, ())
         wanted = job(settings, planned, namespace=place.namespace, name=name, owner=owner)

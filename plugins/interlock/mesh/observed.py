@@ -109,7 +109,7 @@ def observed_findings(
 
     Args:
         seen: What was seen of the plan's ports.
-        plan: What was to be tried, and what was left out.
+        plan: What was to be tried, and what was not.
         settings: The mesh's settings, for the identities that it gives.
         now: The time, for certificates.
     """
@@ -117,6 +117,8 @@ def observed_findings(
     for target in plan.left_out:
         why = f"it was left out, for at most {len(plan.targets)} ports are tried"
         found.append(message("ILM028", target.workload.ref, target.declared.port, why))
+    for target in plan.waiting:
+        found.append(message("ILM028", target.workload.ref, target.declared.port, "its pod does not run yet"))
     order = ("Error", "Warning", "Info")
     return tuple(sorted(dict.fromkeys(found), key=lambda f: (order.index(f.severity), f.code, f.ref, f.text)))
 

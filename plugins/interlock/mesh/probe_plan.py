@@ -50,10 +50,12 @@ class ProbePlan:
     Attributes:
         targets: The ports, of different workloads first.
         left_out: Ports that are declared too, but are more than may be tried.
+        waiting: Ports of pods that don't run yet, where none that is like them does.
     """
 
     targets: tuple[Target, ...]
     left_out: tuple[Target, ...] = ()
+    waiting: tuple[Target, ...] = ()
 
 
 def running(pods: Iterable[Manifest]) -> frozenset[str]:
@@ -67,7 +69,20 @@ def running(pods: Iterable[Manifest]) -> frozenset[str]:
     )
 
 
-def plan(mesh: Mesh, namespace: str, pods: frozenset[str], limit: int) -> ProbePlan:
+def waiting(pods: Iterable[Manifest]) -> frozenset[str]:
+    """The pods that neither run nor have ended nor are being deleted, as `Workload.ref` names them."""
+    return frozenset(
+        f"Pod {pod.namespace}/{pod.name}"
+        for pod in pods
+        if pod.kind == "Pod"
+        and pod.status.get("phase") not in ("Running", "Succeeded", "Failed")
+        and not pod.metadata.get("deletionTimestamp")
+    )
+
+
+def plan(
+    mesh: Mesh, namespace: str, pods: frozenset[str], limit: int, *, late: frozenset[str] = frozenset()
+) -> ProbePlan:
     """The declared ports of a namespace's pods; one pod of each workload comes before its replicas.
 
     Args:
@@ -75,19 +90,24 @@ def plan(mesh: Mesh, namespace: str, pods: frozenset[str], limit: int) -> ProbeP
         namespace: Whose pods are tried.
         pods: Those that run, from `running`.
         limit: How many ports at most.
+        late: Those that are to run, from `waiting`.
     """
     alike: dict[object, int] = defaultdict(int)
     found: list[tuple[int, str, Target]] = []
+    unready: dict[object, tuple[Target, ...]] = {}
     for workload in sorted(mesh.workloads_of_namespace.get(namespace, ()), key=lambda one: one.name):
-        if workload.ref not in pods or not workload.pod_ip:
-            continue
         labels = frozenset(item for item in workload.labels.items() if item[0] not in _OF_ONE_POD)
         key = (workload.service_account, labels)
+        if workload.ref not in pods or not workload.pod_ip:
+            if workload.ref in pods | late:
+                unready.setdefault(key, tuple(_targets(mesh, workload)))
+            continue
         found += [(alike[key], workload.name, target) for target in _targets(mesh, workload)]
         alike[key] += 1
     found.sort(key=lambda one: (one[0], one[1], one[2].declared.port))
     targets = tuple(target for _, _, target in found)
-    return ProbePlan(targets[:limit], targets[limit:])
+    nobody = tuple(target for key, of in unready.items() if key not in alike for target in of)
+    return ProbePlan(targets[:limit], targets[limit:], nobody)
 
 
 def _targets(mesh: Mesh, workload: Workload) -> Iterator[Target]:

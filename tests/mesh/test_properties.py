@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -243,13 +244,19 @@ def large_mesh(policies: str = "") -> Mesh:
 
 
 @pytest.mark.parametrize("policies", ["", ROOT], ids=["of-namespaces", "of-the-whole-mesh"])
-def test_a_large_mesh_is_judged_in_about_a_second_of_one_core(policies: str) -> None:
+def test_a_large_mesh_is_judged_in_less_than_two_seconds_of_one_core(policies: str) -> None:
     mesh = large_mesh(policies)
     begun = time.process_time()
     verdicts = sum(len(ports(mesh, workload)) for workload in mesh.workloads)
     assert verdicts == 10_000
     assert len(findings(mesh)) > 1000
-    assert time.process_time() - begun < 4  # it takes about one; other work may share the core
+    outcomes = Counter[Outcome]()
+    for index, workload in enumerate(mesh.workloads):
+        for port in range(10):
+            asked = Request(8000 + port, f"cluster.local/ns/n{index}/sa/x", path=f"/{port}")
+            outcomes[authorize(mesh, workload, asked).outcome] += 1
+    assert outcomes[Outcome.ALLOW] > 1000 < outcomes[Outcome.DENY]
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from interlock.mesh.authorize import authorize
+from interlock.mesh.authorize import Decision, authorize
 from interlock.mesh.inbound import port_verdict
 from interlock.mesh.injection import injection
 from interlock.mesh.mesh import Mesh
@@ -52,49 +54,54 @@ class Callers:
 
 def callers(mesh: Mesh, workload: Workload, port: int) -> Callers:
     """Who may call a port of a workload."""
-    names: dict[str, list[str]] = {"": []}
-    for other in mesh.workloads:
-        has_sidecar = injection(mesh, other).sidecar is not Answer.NO
-        principal = (
-            other.principal(mesh.settings.trust_domain) if has_sidecar and not other.host_network else ""
-        )
-        names.setdefault(principal, []).append(other.ref)
-    found = tuple(
-        Caller(principal, tuple(names[principal]), *_always(mesh, workload, port, principal))
-        for principal in sorted(names)
-    )
-    members, _ = _always(mesh, workload, port, Identity.ANY)
-    return Callers(workload.ref, port, open_to_all(mesh, workload, port), _answer(members), found)
-
-
-def _identities(mesh: Mesh) -> dict[str, list[str]]:
-    """Who has which identity; those without a sidecar have none."""
-    names: dict[str, list[str]] = {"": []}
-    for workload in mesh.workloads:
-        identified = injection(mesh, workload).sidecar is not Answer.NO and not workload.host_network
-        principal = workload.principal(mesh.settings.trust_domain) if identified else ""
-        names.setdefault(principal, []).append(workload.ref)
-    return names
+    names = _identities(mesh)
+    # Identities that are refused alike share their reasons, so that these are put together once. What is told
+    # apart by `id` is kept.
+    reasons: dict[tuple[int, ...], tuple[Reason, ...]] = {}
+    kept, found = [], []
+    for principal in sorted(names):
+        decisions = _decisions(mesh, workload, port, principal)
+        kept.append(decisions)
+        key = tuple(id(decision.reasons) for decision in decisions)
+        if key not in reasons:
+            reasons[key] = tuple(dict.fromkeys(reason for d in decisions for reason in d.reasons))
+        found.append(Caller(principal, names[principal], _always(decisions), reasons[key]))
+    members = _answer(_always(_decisions(mesh, workload, port, Identity.ANY)))
+    return Callers(workload.ref, port, open_to_all(mesh, workload, port), members, tuple(found))
 
 
 def open_to_all(mesh: Mesh, workload: Workload, port: int) -> Answer:
     """Whether everybody may send everything to a port, without an identity."""
-    return _answer(_always(mesh, workload, port, "")[0])
+    return _answer(_always(_decisions(mesh, workload, port, "")))
 
 
-def _always(
-    mesh: Mesh, workload: Workload, port: int, principal: str | Identity
-) -> tuple[Outcome, tuple[Reason, ...]]:
-    """What becomes of all requests of an identity: of none that is not known anything is told."""
+def _identities(mesh: Mesh) -> Mapping[str, tuple[str, ...]]:
+    """Who has which identity; those without a sidecar have none."""
+    known = mesh.memo["identities"]
+    if not known:
+        names: dict[str, list[str]] = {"": []}
+        for workload in mesh.workloads:
+            has_sidecar = injection(mesh, workload).sidecar is not Answer.NO and not workload.host_network
+            principal = workload.principal(mesh.settings.trust_domain) if has_sidecar else ""
+            names.setdefault(principal, []).append(workload.ref)
+        known.update((principal, tuple(refs)) for principal, refs in names.items())
+    return cast(Mapping[str, tuple[str, ...]], known)
+
+
+def _decisions(mesh: Mesh, workload: Workload, port: int, principal: str | Identity) -> list[Decision]:
+    """What becomes of an identity's requests, of which nothing else is known, and its connections."""
     protocol = port_verdict(mesh, workload, port).protocol
     kinds = (True, False) if protocol is Protocol.AUTO else (protocol is Protocol.HTTP,)
-    decisions = [
+    return [
         authorize(mesh, workload, Request(port, principal=principal, http=http, headers=None, claims=None))
         for http in kinds
     ]
+
+
+def _always(decisions: Sequence[Decision]) -> Outcome:
+    """What becomes of all of them."""
     outcomes = {decision.outcome for decision in decisions}
-    outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.INDETERMINATE
-    return outcome, tuple(dict.fromkeys(reason for decision in decisions for reason in decision.reasons))
+    return outcomes.pop() if len(outcomes) == 1 else Outcome.INDETERMINATE
 
 
 def _answer(outcome: Outcome) -> Answer:

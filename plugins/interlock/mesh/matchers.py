@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from interlock.mesh.condition import All, Condition, Header, Metadata, Network, Text, TokenClaim
+from interlock.mesh.condition import All, Condition, Text
+from interlock.mesh.leaf import Header, Metadata, Network, TokenClaim
 from interlock.mesh.reading import digits
 
 _CIDR = re.compile(r"[^/]+(/(0|[1-9][0-9]{0,2}))?")

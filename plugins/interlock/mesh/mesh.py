@@ -12,6 +12,7 @@ from interlock.manifest import Manifest
 from interlock.mesh.authorization_policy import AuthorizationPolicy
 from interlock.mesh.destination_rule import DestinationRule, DestinationRules
 from interlock.mesh.peer_authentication import PeerAuthentication
+from interlock.mesh.policy_index import PolicyIndex
 from interlock.mesh.reading import Problem, items, labels, mapping, path, text
 from interlock.mesh.request_authentication import RequestAuthentication
 from interlock.mesh.service import Service
@@ -40,7 +41,7 @@ class Mesh:
         destination_rules: The DestinationRules.
         webhooks: MutatingWebhookConfigurations as they are.
         unread: Objects that are none, with what is wrong, by what could be told of their names.
-        memo: What was worked out before: for a workload by its `id`, for policies by theirs.
+        memo: What was worked out before: for a workload or for policies by their `id`.
     """
 
     settings: MeshSettings
@@ -119,6 +120,11 @@ class Mesh:
     def rules_of_clients(self) -> DestinationRules:
         """The DestinationRules, indexed for the lookups of clients."""
         return DestinationRules.of(self.destination_rules, self.settings.root_namespace)
+
+    @cached_property
+    def policy_index(self) -> PolicyIndex:
+        """The AuthorizationPolicies, by the workloads that they are for."""
+        return PolicyIndex(self.authorization_policies, self.settings)
 
     @cached_property
     def service_by_host(self) -> Mapping[str, Service]:

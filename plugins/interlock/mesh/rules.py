@@ -14,19 +14,8 @@ from functools import lru_cache
 
 from interlock.mesh import matchers
 from interlock.mesh.authorization_policy import Action, AuthorizationPolicy, Rule, Values
-from interlock.mesh.condition import (
-    Address,
-    All,
-    Condition,
-    Not,
-    Peer,
-    Port,
-    ServerName,
-    Some,
-    Text,
-    TokenClaim,
-    UrlPath,
-)
+from interlock.mesh.condition import All, Condition, Not, Some, Text
+from interlock.mesh.leaf import Address, Peer, Port, ServerName, TokenClaim, UrlPath
 from interlock.mesh.matchers import DroppedError
 from interlock.mesh.path import is_template
 from interlock.mesh.settings import MeshSettings
@@ -40,10 +29,14 @@ class Compiled:
     Attributes:
         condition: What it matches; None if Istio drops the rule.
         dropped: What Istio dropped of it, for people.
+        operations: The parts of the condition of which one must match, ...
+        sources: ... and those of which one more must.
     """
 
     condition: Condition | None
     dropped: tuple[str, ...] = ()
+    operations: tuple[Condition, ...] = ()
+    sources: tuple[Condition, ...] = ()
 
 
 def compiled(policy: AuthorizationPolicy, rule: Rule, tcp: bool, settings: MeshSettings) -> Compiled:
@@ -77,7 +70,8 @@ def _compiled(action: Action, namespace: str, rule: Rule, tcp: bool, settings: M
         ]
     except DroppedError as dropped:
         return Compiled(None, (f"the whole rule: {dropped}",))
-    return Compiled(All((Some(tuple(operations)), Some(tuple(sources)))), tuple(compiler.dropped))
+    condition = All((Some(tuple(operations)), Some(tuple(sources))))
+    return Compiled(condition, tuple(compiler.dropped), tuple(operations), tuple(sources))
 
 
 def known_attribute(key: str) -> bool:

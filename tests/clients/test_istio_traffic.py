@@ -209,8 +209,11 @@ async def test_a_sidecar_that_can_not_be_scraped_is_no_pass(
     prometheus: RunningPrometheus, tmp_path: Path
 ) -> None:
     async with world(prometheus, tmp_path) as found:
+        prometheus.targets.write([])
+        await found.observed(lambda seen: not seen.scraped)
         await found.envoys.stop()
-        seen = await found.observed(lambda seen: not any(seen.scraped.values()))
+        prometheus.targets.write([pod for pod in PODS if injected(pod)])
+        seen = await found.observed(lambda seen: list(seen.scraped.values()) == [False, False])
         mesh = mesh_of(*PODS, *SERVICES, peer("STRICT"))
         silent = [one for one in traffic_findings(mesh, seen) if one.ref == "Pod shop/web"]
         assert [one.code for one in silent] == ["ILM014"]

@@ -165,9 +165,13 @@ def test_no_traffic_is_told_and_blocks_nothing() -> None:
     assert (finding.code, finding.severity) == ("ILM013", "Info")
 
 
-@pytest.mark.parametrize("found", [observed(scraped=None), observed(scraped=False)])
-def test_a_pod_that_is_not_scraped_is_an_error_of_its_own(found: Observation) -> None:
-    [finding] = traffic_findings(mesh_of(pod(), service(), STRICT), found)
+@pytest.mark.parametrize("found", [(), (MTLS,)])
+@pytest.mark.parametrize("scraped", [None, False])
+def test_a_pod_that_is_not_scraped_is_an_error_of_its_own(
+    found: tuple[Requests, ...], scraped: bool | None
+) -> None:
+    """With requests too: those that came while nobody looked may have been in the clear."""
+    [finding] = traffic_findings(mesh_of(pod(), service(), STRICT), observed(*found, scraped=scraped))
     assert (finding.code, finding.severity, finding.ref) == ("ILM014", "Error", "Pod shop/api-0")
 
 

@@ -47,7 +47,8 @@ def observe(client: PrometheusClient, namespace: str, window: float, at: float) 
     targets = f'up{{namespace={name},instance=~".+:(15020|15090)"}}'
     # A pod that is scraped by two jobs is seen if one of them reads it.
     scraped = client.query(f"max by (pod) (min_over_time({targets}[{span}]))", at)
-    known = client.query(f"max by (pod) (last_over_time({targets}[{span}]))", at)
+    # As of now: of a target that was taken away nothing is seen any more.
+    known = client.query(f"max by (pod) ({targets})", at)
     asked = (counted, timed, scraped, known)
     return Observation(
         namespace=namespace,

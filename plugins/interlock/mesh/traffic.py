@@ -95,7 +95,8 @@ class Observation:
         namespace: The namespace.
         window: Seconds that were looked at, up to the moment of looking.
         requests: What the sidecars counted, in groups.
-        scraped: By pod, whether its sidecar's metrics were read in all of the window since it was first seen.
+        scraped: By pod that is scraped now, whether its sidecar's metrics were read in all of the window
+            since it was first seen.
         timed: The pods that have a histogram of durations.
         problems: Why something could not be seen; with one, nothing can be said to be absent.
     """
@@ -211,8 +212,8 @@ def _of_pod(mesh: Mesh, workload: Workload, observation: Observation) -> Iterato
     elif whole.unknown:
         yield message("ILM014", workload.ref, f"how {whole.unknown:.0f} requests were secured")
     # What is wrong with all of them is said once, of the namespace.
-    elif whole.seen is Answer.INDETERMINATE and not observation.problems:
-        yield message("ILM014", workload.ref, "; ".join(whole.reasons))
+    elif not observation.problems and (blind := _blind(observation, [workload.name])):
+        yield message("ILM014", workload.ref, "; ".join(blind))
 
 
 def _refuses_plaintext(mesh: Mesh, workload: Workload) -> str:

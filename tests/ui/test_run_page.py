@@ -111,6 +111,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("service-c", "checklist", made.page()),
         ("sandbox.report", "page", f"# Report\n{HOSTILE}"),
         ("other", "return_value", "not on the page"),
+        ("another", "checklist", ["not on the page"]),
+        ("another", "page", {"not": "on the page"}),
     ]
     paths = {
         "anonymous": [run_page(), ""],
@@ -132,8 +134,9 @@ def test_nobody_sees_it_without_logging_in(answers: dict[str, Any]) -> None:
     assert "service-c" not in text
 
 
-def test_who_may_see_the_run_sees_each_item_with_its_verdict(answers: dict[str, Any]) -> None:
-    status, text, _ = answers["admin"]
+@pytest.mark.parametrize("role", ["viewer", "admin"])
+def test_who_may_see_the_run_sees_each_item_with_its_verdict(answers: dict[str, Any], role: str) -> None:
+    status, text, _ = answers[role]
     assert status == 200
     assert "not ready for promotion" in text
     assert text.count('<span class="badge not-checked">not checked</span>') == 1

@@ -31,6 +31,8 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_FIELDS: Final = {"service", "environment", "at", "ready", "counts", "items", "manifests", "command"}
+"""What a checklist's page needs."""
 
 app: Final = FastAPI(
     title="Interlock",
@@ -72,16 +74,18 @@ def page(dag_id: str, run_id: str, left: list[tuple[str, str, Any]]) -> HTMLResp
         left: By task the XComs: its id, the key, and the value as the database has it.
     """
     nonce = secrets.token_urlsafe(16)
+    found = [(task, key, _plain(value)) for task, key, value in left]
     text = _TEMPLATES.get_template("run.html").render(
         dag_id=dag_id,
         run_id=run_id,
         nonce=nonce,
-        checklists=[_grouped(_plain(value)) for _, key, value in left if key == CHECKLIST_KEY],
-        reports=[
-            (task, _plain(value))
-            for task, key, value in left
-            if key == REPORT_KEY and isinstance(_plain(value), str)
+        # Tasks of other DAGs may use the same keys for what they like.
+        checklists=[
+            _grouped(value)
+            for _, key, value in found
+            if key == CHECKLIST_KEY and isinstance(value, dict) and value.keys() >= _FIELDS
         ],
+        reports=[(task, value) for task, key, value in found if key == REPORT_KEY and isinstance(value, str)],
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; base-uri 'none'; "

@@ -456,6 +456,17 @@ def test_several_budgets_are_one_too_many() -> None:
     assert item(facts(change), "structure.disruption-budget").verdict == "missing"
 
 
+def test_whether_callers_may_call_is_not_told_where_an_outside_authorizer_decides() -> None:
+    def change(raws: list[Raw]) -> None:
+        asked = {"action": "CUSTOM", "provider": {"name": "outside"}, "selector": _CHOSEN, "rules": [{}]}
+        raws.append(named("security.istio.io/v1", "AuthorizationPolicy", "outside", spec=asked))
+
+    found = item(facts(change), "mesh.authorization")
+    assert found.verdict == "not-checked"
+    assert "service-b" in found.said
+    assert "payments/outside" in found.said
+
+
 def test_a_policy_that_no_manifest_of_the_namespace_outweighs_is_named() -> None:
     def change(raws: list[Raw]) -> None:
         deny = {"action": "DENY", "rules": [{}]}

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from interlock.environment.check import Unseen
 from interlock.manifest import Manifest
-from interlock.mesh.authorize import authorize, policies_for
+from interlock.mesh.authorization_policy import Action
+from interlock.mesh.authorize import Decision, authorize, policies_for
 from interlock.mesh.callers import callers, open_to_all
 from interlock.mesh.inbound import PortVerdict
 from interlock.mesh.inbound import ports as port_verdicts
@@ -122,8 +123,14 @@ def authorized(world: World) -> Look:
         if open_to_all(mesh, one, port.port) is Answer.YES:
             return Look(Answer.NO, f"everybody may call {where}")
         for principal, name in wanted.items():
-            if _refused(mesh, one, port, principal):
+            decision = _called(mesh, one, port, principal)
+            if decision.outcome is Outcome.DENY:
                 return Look(Answer.NO, f"{name}, which the service's file names, may not call {where}")
+            # Allowed on some conditions is named all the same; an outside authorizer may deny all.
+            outside = any(policy.action is Action.CUSTOM for policy in policies_for(mesh, one))
+            if decision.outcome is Outcome.INDETERMINATE and outside:
+                why = _texts(decision.reasons)
+                unsure = Look(Answer.INDETERMINATE, f"whether {name} may call {where} can't be told: {why}")
         found = callers(mesh, one, port.port)
         if found.open_to_mesh is Answer.YES:
             return Look(Answer.NO, f"every identity of the mesh may call {where}")
@@ -143,7 +150,11 @@ def authorized(world: World) -> Look:
 def refused(world: World) -> list[str]:
     """Which of the identities that may call it by its file are refused at one of its ports."""
     ports = [(one, port) for one, port in world.ports if port.protocol is not Protocol.UDP]
-    return [who for who in world.principals if any(_refused(world.mesh, *at, who) for at in ports)]
+    return [
+        who
+        for who in world.principals
+        if any(_called(world.mesh, *at, who).outcome is Outcome.DENY for at in ports)
+    ]
 
 
 def ruled(world: World) -> Look:
@@ -202,9 +213,8 @@ def mesh_facts(facts: Facts) -> MeshFacts:
     return facts.mesh
 
 
-def _refused(mesh: Mesh, one: Workload, port: PortVerdict, principal: str) -> bool:
-    asked = Request(port.port, principal=principal, headers=None, claims=None)
-    return authorize(mesh, one, asked).outcome is Outcome.DENY
+def _called(mesh: Mesh, one: Workload, port: PortVerdict, principal: str) -> Decision:
+    return authorize(mesh, one, Request(port.port, principal=principal, headers=None, claims=None))
 
 
 def _of(workload: Manifest, pod: Manifest) -> bool:

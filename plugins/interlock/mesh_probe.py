@@ -134,7 +134,7 @@ class Probe:
             if mtls.certificate is not None:
                 said["certificate"] = certificates.setdefault(mtls.certificate, len(certificates))
             where = {"address": target.address, "port": target.port}
-            results.append({**where, "plaintext": asdict(plaintext), "mtls": said})
+            results.append(where | {"plaintext": asdict(plaintext), "mtls": said})
         return {"version": 1, "results": results, "certificates": list(certificates)}
 
     def _plaintext(self, target: Target) -> Outcome:
@@ -184,8 +184,7 @@ class Probe:
         if left <= 0:
             return Outcome("untried", "the time for all ports was over")
         try:
-            place, wait = (target.address, target.port), min(left, CONNECTION_SECONDS)
-            return socket.create_connection(place, timeout=wait)
+            return socket.create_connection((target.address, target.port), min(left, CONNECTION_SECONDS))
         except ConnectionRefusedError:
             return Outcome("refused")
         except TimeoutError:
@@ -293,8 +292,7 @@ def _answered(heard: bytes, target: Target) -> Outcome:
 
 
 def _reason(error: OSError) -> str:
-    named = error.reason if isinstance(error, ssl.SSLError) else ""
-    return str(named or error.strerror or type(error).__name__)[:_LONGEST]
+    return str(getattr(error, "reason", "") or error.strerror or type(error).__name__)[:_LONGEST]
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from cleared_train import images
+from cleared_train import close, images
 from memory_cluster import MemoryCluster
-from moved_train import ref
+from moved_train import RUN, ref
 from train_in_memory import ENVIRONMENTS, TrainInMemory, waits
 
 from interlock.manifest import Manifest
-from interlock.operators.train import PlanOperator
+from interlock.operators.train import PlanOperator, UndoPlanOperator
 from interlock.operators.train_service import PromoteOperator
 from tests.mesh.mesh_objects import peer, pod
 
@@ -64,3 +64,13 @@ def test_a_plan_is_refused_with_all_that_the_mesh_has_against_it(meshed: TrainIn
     for name in "ab":
         assert f"{name}: Port 8080 accepts plaintext: " in str(refused.value)
     assert images(meshed) == live
+
+
+def test_an_undo_is_refused_before_it_moves_any_of_its_services(meshed: TrainInMemory) -> None:
+    close(meshed)
+    put(meshed.cluster, LAX)
+    meshed.context |= {"params": {"environment": "sandbox", "run_id": RUN}}
+    with pytest.raises(AirflowFailException) as refused:
+        UndoPlanOperator(task_id="plan", train="payments", undo=True).execute(meshed.context)
+    for name in "ab":
+        assert f"{name}: Port 8080 accepts plaintext: " in str(refused.value)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
@@ -42,6 +42,9 @@ from interlock.trains.model import load_environments, load_train
 from interlock.trains.order import between
 from interlock.trains.plan import Plan, PlanError, as_list, render
 from interlock.trains.undo import make_undo
+
+if TYPE_CHECKING:
+    from interlock.clients.kubernetes import KubernetesClient
 
 
 class TrainOperator(BaseOperator):
@@ -108,15 +111,10 @@ class PlanOperator(TrainOperator, SkipMixin):
         run = replace(self.this_run(context), environment=config.environment)
 
         async def make() -> Plan:
-            from interlock.clients.istio import refusals
             from interlock.clients.survey import survey
 
             async with run.client() as client:
-                plan = await survey(client, train, config)
-                board = [change.service for change in plan.changes]
-                if refused := await refusals(client, run.environment, train, board):
-                    raise PlanError(refused)
-                return plan
+                return await _let_in(client, run, await survey(client, train, config))
 
         try:
             plan = asyncio.run(make())
@@ -145,6 +143,20 @@ class PlanOperator(TrainOperator, SkipMixin):
             self.log.info("dry run: it ends here, nothing was changed in the cluster")
             outward |= {"approve", "lock"}
         self.skip(ti, [task for task in self.dag.tasks if task.task_id in outward])
+
+
+async def _let_in(client: KubernetesClient, run: Run, plan: Plan) -> Plan:
+    """The plan, if the mesh gate lets all on board move.
+
+    Raises:
+        PlanError: it does not; all reasons at once.
+    """
+    from interlock.clients.istio import refusals
+
+    board = [change.service for change in plan.changes]
+    if refused := await refusals(client, run.environment, run.train, board):
+        raise PlanError(refused)
+    return plan
 
 
 class UndoPlanOperator(PlanOperator):
@@ -186,7 +198,8 @@ class UndoPlanOperator(PlanOperator):
                 }
                 refs = {m.ref for journal in journals.values() for m in journal.mutations}
                 live = await client.get_all(refs)
-                return make_undo(run.train, head.environment, journals, live, made.irreversible, wanted)
+                plan = make_undo(run.train, head.environment, journals, live, made.irreversible, wanted)
+                return await _let_in(client, run, plan)
 
         try:
             plan = asyncio.run(make())

@@ -145,17 +145,36 @@ async def test_another_service_on_board_that_loses_its_sidecar_ends_a_rollout(
     assert (await why_stopped(cluster)).startswith("b: ")
 
 
-async def test_a_rollback_goes_on_whatever_the_mesh_is_like(
+async def test_a_rollback_asks_nothing_of_the_mesh(
     cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.put(LAX)
     cluster.put(deployment(complete=False))
-    shown = looked(monkeypatch)
     waits = asyncio.create_task(ending(rollout(heed_stop=False)))
-    await until(lambda: bool(shown))
-    assert not waits.done()
+    await until(lambda: "Pod" in cluster.watched)
     cluster.put(deployment())
     assert isinstance(await waits, TaskSuccessEvent)
+    assert not {kind for _, kind in POLICIES} & set(cluster.watched)
+
+
+async def test_what_is_lost_for_a_moment_of_the_last_look_breaks_the_soak(
+    cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = looked(monkeypatch)
+    wait = soak(0.0)
+
+    async def look_around() -> str:
+        await until(lambda: bool(shown))
+        before = len(shown)
+        cluster.put(LAX)
+        await until(lambda: len(shown) > before)
+        cluster.take(LAX.ref)
+        return ""
+
+    wait.look_around = look_around
+    event = await ending(wait)
+    assert isinstance(event, TaskFailedEvent)
+    assert "payments/lax" in event.xcoms["soak"]["failed"]
 
 
 @pytest.mark.parametrize("kind", ["PeerAuthentication", "Sidecar", "Service"])

@@ -21,7 +21,7 @@ from interlock.trains import waiting
 from interlock.trains.rollout import Done, Failed, failures, new_pods
 from interlock.trains.soak import Broken, Held, Soak, baseline
 from interlock.triggers.kills import marked
-from interlock.triggers.mesh_guard import guarded
+from interlock.triggers.mesh_guard import Guard, guarded
 from interlock.triggers.views import Seen, watched
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class RolloutTrigger(_WorkloadTrigger):
     On success it pushes ``ready_at`` (RFC 3339) and ``baseline`` (restarts by pod and container).
 
     :param deadline: when to give up, as RFC 3339.
-    :param heed_stop: end when the line is stopped (a rollback does not).
+    :param heed_stop: end when the line is stopped or the mesh is lost (a rollback does not).
     """
 
     def __init__(self, *, deadline: str, heed_stop: bool = True, **kwargs: Any) -> None:
@@ -146,11 +146,13 @@ class RolloutTrigger(_WorkloadTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         changed = asyncio.Event()
         said = ""
+        guard = Guard()
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(max(0.0, (deadline - datetime.now(UTC)).total_seconds()) + 1.0):
                     views = await watched(self.about, stack, changed)
-                    guard = await stack.enter_async_context(guarded(self.about, changed))
+                    if self.heed_stop:
+                        guard = await stack.enter_async_context(guarded(self.about, changed))
             except TimeoutError:
                 said = f"{self.about.title}: the Kubernetes API did not answer until the deadline"
                 self.log.error("%s", said)
@@ -168,7 +170,7 @@ class RolloutTrigger(_WorkloadTrigger):
                     deadline=deadline,
                     stopped=seen.stopped if self.heed_stop else None,
                 )
-                if self.heed_stop and seen.stopped is None and (lost := guard.lost):
+                if seen.stopped is None and (lost := guard.lost):
                     state = Failed(lost)
                 if state.reason != said:
                     said = state.reason
@@ -251,6 +253,7 @@ class SoakTrigger(_WorkloadTrigger):
                         if self.look_around is not None:
                             around = await self.look_around()
                         seen = await views.read()
+                        around = around or guard.lost
                     except KubernetesError as error:
                         if str(error) != said:
                             said = str(error)

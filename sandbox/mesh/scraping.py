@@ -1,6 +1,6 @@
 """What Prometheus is told: how it scrapes sidecars, and how Envoy's statistics become Istio's.
 
-The mesh keeps a file with the sidecars to scrape (`sandbox/node/targets.py`), in Prometheus' own format
+The mesh keeps a file with the sidecars to scrape (`targets.py`), in Prometheus' own format
 for files and with the labels that its discovery in Kubernetes gives to pods. So what is done with them is
 what Istio's own configuration does (samples/addons/prometheus.yaml, job `kubernetes-pods`).
 """

@@ -14,9 +14,9 @@ from sandbox.mesh.control_plane import ControlPlane
 from sandbox.mesh.live import LiveObjects
 from sandbox.mesh.objects import PROXY_CONTAINER, Raw, identity, injected, is_ready, name, namespace
 from sandbox.mesh.proxy_config import ProxyConfig, ProxyConfigError
+from sandbox.mesh.targets import Targets
 from sandbox.node.addresses import write_whole
 from sandbox.node.context import volumes
-from sandbox.node.targets import Targets
 
 _PAUSE = 0.02
 # Under a storm of changes, translating takes at most a quarter of a core.

@@ -16,7 +16,7 @@ import httpx2
 
 from interlock.clients.prometheus_settings import PrometheusSettings
 from sandbox.mesh.scraping import configuration
-from sandbox.node.targets import Targets
+from sandbox.mesh.targets import Targets
 from sandbox.parts.prometheus import ENVIRONMENT, command_line
 from tests.clients.real_parts import end_group, free_ports, until
 

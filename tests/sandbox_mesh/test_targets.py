@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sandbox.node.targets import Targets
+from sandbox.mesh.targets import Targets
 from tests.sandbox_mesh.mesh_calls import PODS, SERVER, WEB
 
 

@@ -122,7 +122,7 @@ class Authority:
         """A new certificate for a SPIFFE identity, of a new key."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self._issuer(now)
-        until = min(now + lifetime, issuer.until)
+        until = now + min(lifetime, issuer.until - now)
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         uri = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)])
         certificate = (

@@ -57,9 +57,11 @@ class ProxyConfig:
 
 def _duration(text: str) -> timedelta:
     """The time that Go's notation says: `24h`, `1h30m`, `10s`."""
+    wrong = ProxyConfigError(f"annotation {ANNOTATION}: SECRET_TTL {text!r}: expected a duration such as 1h")
     parts = _DURATION.findall(text)
     if not parts or "".join(map("".join, parts)) != text:
-        raise ProxyConfigError(
-            f"annotation {ANNOTATION}: SECRET_TTL {text!r}: expected a duration such as 1h"
-        )
-    return timedelta(**{_UNITS[unit]: int(number) for number, unit in parts})
+        raise wrong
+    try:
+        return timedelta(**{_UNITS[unit]: int(number) for number, unit in parts})
+    except OverflowError:
+        raise wrong from None

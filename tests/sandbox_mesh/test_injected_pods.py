@@ -117,6 +117,7 @@ def test_a_volume_can_be_mounted_into_the_sidecar(mount: Any) -> None:
         {INCLUDE: "8080;9090"},
         {ANNOTATION: "["},
         {ANNOTATION: "proxyMetadata: {SECRET_TTL: soon}"},
+        {ANNOTATION: "proxyMetadata: {SECRET_TTL: 99999999999999h}"},
         {"sidecar.istio.io/userVolumeMount": "[1]"},
         {"sidecar.istio.io/userVolumeMount": '[{"mountPath": "/etc"}]'},
     ],

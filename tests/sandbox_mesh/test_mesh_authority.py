@@ -44,6 +44,12 @@ def test_a_certificate_names_its_pod_and_is_renewed_at_half_its_life(tmp_path: P
     assert [given.is_due(NOW + LIFETIME * part) for part in (0.4, 0.6)] == [False, True]
 
 
+def test_no_certificate_outlives_its_root_however_long_it_is_to_live(tmp_path: Path) -> None:
+    given = Authority(tmp_path / "ca", NOW).issue(WEB_ID, NOW, timedelta.max)
+    leaf = x509.load_pem_x509_certificate(given.chain.encode())
+    assert leaf.not_valid_after_utc == NOW + ROOT_LIFETIME
+
+
 def test_the_roots_outlive_the_agent_and_only_the_owner_reads_them(tmp_path: Path) -> None:
     first = Authority(tmp_path / "ca", NOW)
     first.rotate(NOW)

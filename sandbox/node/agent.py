@@ -61,9 +61,9 @@ class Agent:
             task.add_done_callback(self._ending.discard)
 
     def _sweep(self, pods: Iterable[Mapping[str, Any]]) -> None:
-        """Remove the logs and volumes of pods that were gone before this agent started."""
+        """Remove the files of pods that were gone before this agent started."""
         kept = {*self._pods, *(pod["metadata"]["uid"] for pod in pods)}
-        for folder in ("pods", "volumes"):
+        for folder in ("pods", "volumes", "envoy"):
             for directory in (self._context.state / folder).glob("*"):
                 if directory.name.rpartition("_")[2] not in kept:
                     shutil.rmtree(directory, ignore_errors=True)

@@ -41,7 +41,7 @@ class Context:
 
     Attributes:
         node: The name of the Node.
-        state: The directory of logs, records, addresses and volumes.
+        state: The directory of logs, records, addresses, volumes and what sidecars start with.
         api: The API server.
         events: Takes the pods' Events.
         registry: What the node pulls from.
@@ -71,6 +71,15 @@ class Context:
     def volumes(self, uid: str) -> Path:
         """Return the directory with a pod's emptyDir volumes."""
         return volumes(self.state, uid)
+
+    def envoy(self, uid: str) -> Path:
+        """Return the directory with what a pod's sidecar starts with."""
+        return self.state / "envoy" / uid
+
+    def admin_socket(self, uid: str) -> Path:
+        """Return the unix socket of a pod's sidecar's own administration."""
+        # A socket's path is short, so it has only the beginning of the uid in its name.
+        return self.sockets / f"envoy-{uid[:13]}"
 
 
 def volumes(state: Path, uid: str) -> Path:

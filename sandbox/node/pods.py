@@ -52,7 +52,7 @@ class PodRunner:
             return
         runs = {c: asyncio.create_task(self._run(c)) for c in self._containers}
         self._tasks = [*runs.values()]
-        if self._sidecar is not None:
+        if self._sidecar is not None and len(runs) > 1:
             others = [run for container, run in runs.items() if container is not self._sidecar]
             self._tasks.append(asyncio.create_task(self._retire(self._sidecar, runs[self._sidecar], others)))
         self._tasks.append(asyncio.create_task(self._report_changes()))
@@ -148,8 +148,9 @@ class PodRunner:
         self._context.addresses.free(self.uid)
         metadata = self._pod["metadata"]
         directory = self._context.logs(metadata["namespace"], metadata["name"], self.uid)
-        for folder in (directory, self._context.volumes(self.uid)):
+        for folder in (directory, self._context.volumes(self.uid), self._context.envoy(self.uid)):
             shutil.rmtree(folder, ignore_errors=True)
+        self._context.admin_socket(self.uid).unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End the processes at once, for the end of the agent."""

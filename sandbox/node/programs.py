@@ -87,12 +87,11 @@ def command(
 def _sidecar(context: Context, pod: Mapping[str, Any], ip: str) -> Command:
     uid = pod["metadata"]["uid"]
     addressed = {**pod, "status": {**(pod.get("status") or {}), "podIP": ip}}
-    # A socket's path is short, so the admin socket has only the beginning of the uid in its name.
-    admin = context.sockets / f"envoy-{uid[:13]}"
-    folder = context.state / "envoy"
-    folder.mkdir(exist_ok=True)
-    file = folder / f"{uid}.json"
-    file.write_text(json.dumps(snapshot.bootstrap(addressed, context.sockets / "xds", admin)))
+    folder = context.envoy(uid)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "bootstrap.json"
+    boot = snapshot.bootstrap(addressed, context.sockets / "xds", context.admin_socket(uid))
+    file.write_text(json.dumps(boot))
     return Command(tuple(envoy.command(file)), {})
 
 

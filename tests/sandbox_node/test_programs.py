@@ -29,7 +29,7 @@ def context(tmp_path: Path) -> Context:
     class Parts:
         state, sockets = tmp_path, tmp_path / "s"
         endpoints = Endpoints(tmp_path / "endpoints.json")
-        volumes = Context.volumes
+        volumes, envoy, admin_socket = Context.volumes, Context.envoy, Context.admin_socket
 
     return cast(Context, Parts())
 

@@ -20,6 +20,7 @@ from sandbox.rides import (
     POLL_SECONDS,
     SERVICES,
     DemoError,
+    deployments,
     judge,
     live_releases,
     next_good,
@@ -107,11 +108,7 @@ def _permissive(state: State) -> Iterator[None]:
 
 def _generations(state: State) -> dict[str, int]:
     """How often the specification of each Deployment was written."""
-    result = kubernetes.kubectl(state, "get", "deployments", "-n", NAMESPACE, "-o", "json")
-    if result.returncode:
-        raise DemoError(f"kubectl can't read the services: {result.stderr.strip()}", "kube-apiserver.log")
-    items = json.loads(result.stdout)["items"]
-    return {item["metadata"]["name"]: item["metadata"]["generation"] for item in items}
+    return {name: item["metadata"]["generation"] for name, item in deployments(state).items()}
 
 
 def _until(met: Callable[[], bool], what: str) -> None:

@@ -52,14 +52,19 @@ class Outcome:
     reasons: dict[str, str]
 
 
-def live_releases(state: State) -> dict[str, str]:
-    """What the cluster runs of each service: its image's tag, and whether that rollout is complete."""
+def deployments(state: State) -> dict[str, Mapping[str, Any]]:
+    """The Deployments of the services' namespace, by name."""
     result = kubernetes.kubectl(state, "get", "deployments", "-n", NAMESPACE, "-o", "json")
     if result.returncode:
         raise DemoError(f"kubectl can't read the services: {result.stderr.strip()}", "kube-apiserver.log")
+    return {item["metadata"]["name"]: item for item in json.loads(result.stdout)["items"]}
+
+
+def live_releases(state: State) -> dict[str, str]:
+    """What the cluster runs of each service: its image's tag, and whether that rollout is complete."""
     releases = {}
-    for item in json.loads(result.stdout)["items"]:
-        if (name := item["metadata"]["name"]) in SERVICES:
+    for name, item in deployments(state).items():
+        if name in SERVICES:
             image = str(item["spec"]["template"]["spec"]["containers"][0]["image"])
             releases[name] = image.rpartition(":")[2] + ("" if _complete(item) else " (not ready)")
     if missing := set(SERVICES) - releases.keys():

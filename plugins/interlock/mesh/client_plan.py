@@ -13,6 +13,7 @@ from interlock.mesh.destination_rule import DestinationRule
 from interlock.mesh.injection import injection
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.service import Service
+from interlock.mesh.service_entry import Resolution, ServiceEntry
 from interlock.mesh.traffic_policy import ClientTls, Subset, TlsMode, cluster_direct, cluster_tls
 from interlock.mesh.verdict import Answer, Mode, Reason
 from interlock.mesh.workload import Proxy, Workload
@@ -39,13 +40,13 @@ class Plan:
 
 
 def plan(
-    mesh: Mesh, client: Workload, service: Service, port: int, subset: str
+    mesh: Mesh, client: Workload, service: Service | ServiceEntry, host: str, port: int, subset: str
 ) -> tuple[DestinationRule | None, Plan]:
-    """The DestinationRule that counts, if any does, and what the client's sidecar is told."""
+    """The DestinationRule that counts, if any does, and what the client's sidecar is told of a host."""
     state = injection(mesh, client)
     if state.proxy in (Proxy.GATEWAY, Proxy.WAYPOINT):
-        rule = mesh.rules_of_clients.of_client(client, client.namespace, service.host, service.namespace)
-        return rule, _told(mesh, client, service, port, subset, rule)
+        rule = mesh.rules_of_clients.of_client(client, client.namespace, host, service.namespace)
+        return rule, _told(mesh, client, service, host, port, subset, rule)
     if state.sidecar is Answer.NO or client.host_network:
         said = Reason(
             "the client has no sidecar, so it sends what the application sends: plaintext to the mesh"
@@ -56,12 +57,10 @@ def plan(
     if not service.visible_to(client.namespace):
         return None, _unknown(mesh, client, Reason(f"is not exported to {client.namespace}", service.ref))
     scope = mesh.sidecar_object(client)
-    if scope is not None and not scope.imports(service.host, service.namespace, client.namespace):
-        return None, _unknown(
-            mesh, client, Reason(f"its egress hosts don't include {service.host}", scope.ref)
-        )
-    rule = mesh.rules_of_clients.of_client(client, client.namespace, service.host, service.namespace)
-    return rule, _told(mesh, client, service, port, subset, rule)
+    if scope is not None and not scope.imports(host, service.namespace, client.namespace):
+        return None, _unknown(mesh, client, Reason(f"its egress hosts don't include {host}", scope.ref))
+    rule = mesh.rules_of_clients.of_client(client, client.namespace, host, service.namespace)
+    return rule, _told(mesh, client, service, host, port, subset, rule)
 
 
 def _unknown(mesh: Mesh, client: Workload, reason: Reason) -> Plan:
@@ -80,21 +79,32 @@ def _unknown(mesh: Mesh, client: Workload, reason: Reason) -> Plan:
 
 
 def _told(
-    mesh: Mesh, client: Workload, service: Service, port: int, subset: str, rule: DestinationRule | None
+    mesh: Mesh,
+    client: Workload,
+    service: Service | ServiceEntry,
+    host: str,
+    port: int,
+    subset: str,
+    rule: DestinationRule | None,
 ) -> Plan:
     if rule is not None and not rule.readable:
         return Plan(Sends.INDETERMINATE, (Reason("Istio can't read it, so what holds is open", rule.ref),))
     chosen = subset_of(rule, subset)
     if subset and chosen is None:
-        said = Reason(f"no DestinationRule gives {service.host} the subset {subset}, so calls fail with 503")
+        said = Reason(f"no DestinationRule gives {host} the subset {subset}, so calls fail with 503")
         return Plan(Sends.NOTHING, (said,))
     tls = cluster_tls(rule.policy, chosen, port) if rule is not None else None
     ref = rule.ref if rule is not None else ""
     if tls is not None:
         return _explicit(tls, ref, rule is not None and rule.selector is not None, client)
     none = Reason("sets no TLS for this port", ref) if ref else Reason("no DestinationRule holds")
+    if isinstance(service, ServiceEntry) and service.external:
+        said = Reason("is MESH_EXTERNAL: what the application sends goes as it is, without mTLS", service.ref)
+        return Plan(Sends.PLAINTEXT, (none, said))
     if not mesh.settings.auto_mtls:
         return Plan(Sends.PLAINTEXT, (none, Reason("auto-mTLS is off in the mesh, so plaintext is sent")))
+    if isinstance(service, ServiceEntry):
+        return _of_entry(mesh, service, cluster_direct(rule.policy if rule else None, chosen, port), none)
     reason = _not_automatic(mesh, service, rule, chosen)
     if reason is not None:
         return Plan(Sends.PLAINTEXT, (none, reason))
@@ -124,6 +134,26 @@ def _explicit(tls: ClientTls, ref: str, with_selector: bool, client: Workload) -
     return Plan(
         Sends.TLS, (Reason(f"TLS mode {tls.mode}: TLS with certificates that aren't the mesh's", ref),)
     )
+
+
+def _of_entry(mesh: Mesh, entry: ServiceEntry, direct: bool, none: Reason) -> Plan:
+    """What auto-mTLS makes of a host in the mesh that a ServiceEntry declares: by its endpoints' labels."""
+    mode, ref = _namespace_mode(mesh, entry.namespace)
+    if mode is Mode.DISABLE:
+        said = Reason(f"the mode of the namespace {entry.namespace} is DISABLE: plaintext is sent", ref)
+        return Plan(Sends.PLAINTEXT, (none, said))
+    if entry.selecting or (entry.resolution is Resolution.STATIC and not entry.tls_modes):
+        said = Reason("lists no endpoints; which it selects is not looked up here", entry.ref)
+        return Plan(Sends.INDETERMINATE, (none, said))
+    one_for_all = direct or entry.resolution is Resolution.NONE
+    if "istio" not in entry.tls_modes:
+        said = Reason(f"none of its endpoints has the label {TLS_MODE}=istio: plaintext is sent", entry.ref)
+        return Plan(Sends.PLAINTEXT, (none, said))
+    if one_for_all and "disabled" in entry.tls_modes:
+        said = Reason(f"one of its endpoints lacks the label {TLS_MODE}: plaintext is sent to all", entry.ref)
+        return Plan(Sends.PLAINTEXT, (none, said))
+    said = Reason("has endpoints that take mTLS; which of them is sent it is not worked out here", entry.ref)
+    return Plan(Sends.INDETERMINATE, (none, said))
 
 
 def _not_automatic(

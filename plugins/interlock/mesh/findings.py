@@ -55,6 +55,8 @@ def _wrong_objects(mesh: Mesh) -> Iterator[Finding]:
             yield from _problems(sidecar.ref, sidecar.problems)
     for rule in mesh.destination_rules:
         yield from _problems(rule.ref, rule.problems)
+    for entry in mesh.service_entries:
+        yield from _problems(entry.ref, entry.problems)
 
 
 def _problems(ref: str, problems: tuple[Problem, ...]) -> Iterator[Finding]:

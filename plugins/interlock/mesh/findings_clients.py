@@ -68,7 +68,7 @@ def _hosts(mesh: Mesh, rule: DestinationRule) -> Iterator[Finding]:
     known = [service for service in mesh.service_by_host.values() if subset_of(service.host, rule.host)]
     inside = rule.host.endswith(f".svc.{mesh.settings.cluster_domain}")
     if not known:
-        # A host outside may be a ServiceEntry's, which isn't read here.
+        # A host outside may be a ServiceEntry's, which may not have been given.
         if inside:
             yield message("IST0174", rule.ref, rule.host)
         return

@@ -16,6 +16,7 @@ from interlock.mesh.policy_index import PolicyIndex
 from interlock.mesh.reading import Problem, items, labels, mapping, path, text
 from interlock.mesh.request_authentication import RequestAuthentication
 from interlock.mesh.service import Service
+from interlock.mesh.service_entry import ServiceEntry
 from interlock.mesh.settings import MeshSettings
 from interlock.mesh.sidecar import Sidecar, sidecar_of
 from interlock.mesh.workload import TEMPLATED, Workload, WorkloadError
@@ -39,6 +40,7 @@ class Mesh:
         request_authentications: Those of a namespace.
         sidecars: The Sidecar objects of a namespace.
         destination_rules: The DestinationRules.
+        service_entries: The ServiceEntries.
         webhooks: MutatingWebhookConfigurations as they are.
         unread: Objects that are none, with what is wrong, by what could be told of their names.
         memo: What was worked out before: for a workload or for policies by their `id`.
@@ -53,6 +55,7 @@ class Mesh:
     request_authentications: Mapping[str, tuple[RequestAuthentication, ...]]
     sidecars: Mapping[str, tuple[Sidecar, ...]]
     destination_rules: tuple[DestinationRule, ...]
+    service_entries: tuple[ServiceEntry, ...]
     webhooks: tuple[Mapping[str, object], ...]
     unread: tuple[tuple[str, Problem], ...] = ()
     memo: dict[str, dict[object, object]] = field(
@@ -112,6 +115,7 @@ class Mesh:
             destination_rules=tuple(
                 DestinationRule.of(raw, given.cluster_domain) for raw in _istio(found, "DestinationRule")
             ),
+            service_entries=tuple(map(ServiceEntry.of, _istio(found, "ServiceEntry"))),
             webhooks=tuple(found["MutatingWebhookConfiguration"]),
             unread=tuple(unread),
         )

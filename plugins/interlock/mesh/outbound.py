@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from interlock.mesh.client_plan import TLS_MODE, Plan, Sends, plan, subset_of, tls_label
 from interlock.mesh.destination_rule import DestinationRule
 from interlock.mesh.host import resolved
+from interlock.mesh.host import subset_of as subset_host
 from interlock.mesh.inbound import PortVerdict, effective_mtls, port_verdict
 from interlock.mesh.mesh import Mesh
 from interlock.mesh.service import Protocol, ServicePort, target_number
+from interlock.mesh.service_entry import Resolution
 from interlock.mesh.traffic_policy import Subset, TlsMode, endpoint_tls
 from interlock.mesh.verdict import Answer, Mode, Reason
 from interlock.mesh.workload import Workload
@@ -53,7 +55,7 @@ class Outbound:
         sends: What is sent; INDETERMINATE also if endpoints differ.
         rule: The DestinationRule that counts; empty if none does.
         reasons: How `sends` came about, as far as it is the same for all endpoints.
-        endpoints: The endpoints.
+        endpoints: The endpoints; none are told of a host that a ServiceEntry declares.
     """
 
     host: str
@@ -77,12 +79,11 @@ def outbound(mesh: Mesh, client: Workload, host: str, port: int, subset: str = "
     full = resolved(host, client.namespace, mesh.settings.cluster_domain)
     service = mesh.service_by_host.get(full)
     if service is None:
-        said = Reason(f"{full} is no Service that was given", client.ref)
-        return Outbound(full, port, Sends.INDETERMINATE, "", (said,), ())
+        return _declared(mesh, client, full, port, subset)
     service_port = next((found for found in service.ports if found.number == port), None)
     if service_port is None:
         return Outbound(full, port, Sends.NOTHING, "", (Reason(f"has no port {port}", service.ref),), ())
-    rule, told = plan(mesh, client, service, port, subset)
+    rule, told = plan(mesh, client, service, full, port, subset)
     chosen = subset_of(rule, subset)
     found = [
         _endpoint(mesh, told, rule, chosen, workload, service_port)
@@ -93,6 +94,34 @@ def outbound(mesh: Mesh, client: Workload, host: str, port: int, subset: str = "
     kinds = {verdict.sends for verdict in endpoints}
     sends = told.sends or (kinds.pop() if len(kinds) == 1 else Sends.INDETERMINATE)
     return Outbound(full, port, sends, rule.ref if rule else "", told.reasons, endpoints)
+
+
+def _declared(mesh: Mesh, client: Workload, host: str, port: int, subset: str) -> Outbound:
+    """The same for a host that a ServiceEntry declares; what is there accepts can't be told."""
+    seen = [entry for entry in mesh.service_entries if any(subset_host(host, name) for name in entry.hosts)]
+
+    def unclear(text: str, *refs: str) -> Outbound:
+        return Outbound(host, port, Sends.INDETERMINATE, "", tuple(Reason(text, ref) for ref in refs), ())
+
+    if not seen:
+        return unclear(f"{host} is no Service and no ServiceEntry that was given", client.ref)
+    refs = [entry.ref for entry in seen]
+    if len(seen) > 1:
+        return unclear(f"is one of several that declare {host}; which one counts can't be told", *refs)
+    (entry,) = seen
+    if entry.problems:
+        return unclear("Istio can't read it, so what holds is open", *refs)
+    if host not in entry.hosts:
+        return unclear(f"declares {host} by a wildcard, and calls to such are not judged", *refs)
+    if port not in entry.ports:
+        return unclear(f"declares no port {port}", *refs)
+    rule, told = plan(mesh, client, entry, host, port, subset)
+    chosen = subset_of(rule, subset)
+    if chosen is not None and chosen.labels and entry.resolution not in (Resolution.STATIC, Resolution.NONE):
+        # Without an endpoint of these labels Istio builds no cluster, and calls fail.
+        return unclear(f"whether an endpoint has the labels of the subset {subset} is not looked up", *refs)
+    sends = told.sends or Sends.INDETERMINATE
+    return Outbound(host, port, sends, rule.ref if rule else "", told.reasons, ())
 
 
 def _endpoint(

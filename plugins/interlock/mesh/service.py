@@ -6,7 +6,7 @@ pilot/pkg/model/context.go (the oldest Service decides about a port).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -105,9 +105,14 @@ class Service:
 
     def visible_to(self, namespace: str) -> bool:
         """Whether clients of the namespace know it."""
-        if not self.export_to or "*" in self.export_to or namespace in self.export_to:
-            return "~" not in self.export_to
-        return "." in self.export_to and namespace == self.namespace
+        return visible(self.export_to, self.namespace, namespace)
+
+
+def visible(export_to: Collection[str], namespace: str, viewer: str) -> bool:
+    """Whether `exportTo` of an object in a namespace lets another namespace see it; empty is all."""
+    if not export_to or "*" in export_to or viewer in export_to:
+        return "~" not in export_to
+    return "." in export_to and viewer == namespace
 
 
 def target_number(port: ServicePort, workload: Workload) -> int | None:

@@ -59,6 +59,8 @@ TOKENS: Raw = {
     "metadata": {"namespace": "shop", "name": "tokens"},
     "spec": {"jwtRules": [{"issuer": "i"}]},
 }
+TOKENS_OF_PODS: Raw = TOKENS | {"spec": TOKENS["spec"] | {"selector": {"matchLabels": {"app": "api"}}}}
+GATEWAY_OF = {"gateway.networking.k8s.io/gateway-name": "edge"}
 
 # code → objects that have the finding, objects that don't, settings
 CASES: list[tuple[str, list[Raw], list[Raw], dict[str, Any]]] = [
@@ -241,6 +243,16 @@ CASES: list[tuple[str, list[Raw], list[Raw], dict[str, Any]]] = [
         [peer("STRICT", namespace="istio-system", app="api")],
         [peer("STRICT", namespace="istio-system")],
         {},
+    ),
+    *(
+        ("IST0166", [quiet(labels=GATEWAY_OF), bad], [quiet(labels=GATEWAY_OF), good], {})
+        for bad, good in (
+            (
+                policy("DENY", operation(ports=["1"]), selector={"matchLabels": {"app": "api"}}),
+                policy("DENY", operation(ports=["1"]), selector={"matchLabels": {"app": "x"}}),
+            ),
+            (TOKENS_OF_PODS, TOKENS),
+        )
     ),
     (
         "IST0173",

@@ -1,7 +1,7 @@
 """Findings about policies: those that do nothing, or less than they seem to.
 
-Istio's analyzers of the same codes: authz/authorizationpolicies.go and sidecar/selector.go of
-pkg/config/analysis/analyzers.
+Istio's analyzers of the same codes: authz/authorizationpolicies.go, sidecar/selector.go and
+k8sgateway/workloadselector.go of pkg/config/analysis/analyzers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from interlock.mesh.mesh import Mesh
 from interlock.mesh.messages import message
 from interlock.mesh.reading import selects
 from interlock.mesh.rules import compiled
+from interlock.mesh.selection import Selection
 from interlock.mesh.verdict import Finding
 from interlock.mesh.workload import Workload
 
@@ -30,6 +31,10 @@ def policy_findings(mesh: Mesh) -> Iterator[Finding]:
             yield from _unknown_namespaces(mesh, policy)
             yield from _dropped(mesh, policy)
             yield from _tokens(mesh, policy)
+            yield from _of_gateways(mesh, policy.ref, policy.namespace, policy.selection)
+    for authentications in mesh.request_authentications.values():
+        for one in authentications:
+            yield from _of_gateways(mesh, one.ref, one.namespace, one.selection)
 
 
 def _peer_authentications(mesh: Mesh) -> Iterator[Finding]:
@@ -110,6 +115,15 @@ def _dropped(mesh: Mesh, policy: AuthorizationPolicy) -> Iterator[Finding]:
         found = compiled(policy, rule, tcp=False, settings=mesh.settings)
         for text in found.dropped:
             yield message("ILM007", policy.ref, "all" if found.condition is None else "a part", index, text)
+
+
+def _of_gateways(mesh: Mesh, ref: str, namespace: str, selection: Selection) -> Iterator[Finding]:
+    """Selectors that cover the pods of a Kubernetes Gateway, which only a targetRef reaches for certain."""
+    if selection.selector is None or selection.single:
+        return
+    for pod in mesh.workloads_of_namespace.get(namespace, ()):
+        if pod.live and pod.gateway_name is not None and selects(selection.selector, pod.labels):
+            yield message("IST0166", ref, pod.gateway_name)
 
 
 def _tokens(mesh: Mesh, policy: AuthorizationPolicy) -> Iterator[Finding]:

@@ -92,6 +92,11 @@ MESSAGES: dict[str, tuple[str, Severity, str]] = {
         "injection configuration (pod names: {}). This often happens after upgrading the Istio control-plane "
         "and can be fixed by redeploying the pods.",
     ),
+    "IST0166": (
+        "IneffectiveSelector",
+        _WARNING,
+        "Ineffective selector on Kubernetes Gateway {}. Use the TargetRef field instead.",
+    ),
     "IST0167": ("IneffectivePolicy", _WARNING, "The policy has no impact: {}."),
     "IST0173": (
         "DestinationRuleSubsetNotSelectPods",

@@ -39,11 +39,13 @@ class Selection:
         selector: The labels it asks for; None if it has no selector, empty selects all.
         target_refs: The objects it names; with any, it does not hold for sidecars.
         problems: What is wrong with them.
+        single: Whether the object it names is in the field `targetRef`.
     """
 
     selector: Mapping[str, str] | None
     target_refs: tuple[TargetRef, ...]
     problems: tuple[Problem, ...] = ()
+    single: bool = False
 
     @classmethod
     def of(cls, spec: Mapping[str, object]) -> Selection:
@@ -78,7 +80,7 @@ class Selection:
                 problems.append(Problem("spec.targetRefs", "a targetRef must not name a namespace"))
             if not ref.name:
                 problems.append(Problem("spec.targetRefs", "a targetRef must have a name"))
-        return cls(selector, refs, tuple(problems))
+        return cls(selector, refs, tuple(problems), bool(single))
 
     def holds_for(self, workload: Workload, policy_namespace: str) -> bool:
         """Whether the policy is for this workload of its scope; waypoints aren't judged."""

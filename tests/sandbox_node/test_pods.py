@@ -63,7 +63,7 @@ async def test_a_sidecar_alone_runs_and_leaves_nothing_behind_when_its_pod_goes(
     runner.start()
     try:
         await until(lambda: any(sockets.iterdir()))
-        assert "running" in parts.status["containerStatuses"][0]["state"]
+        await until(lambda: "running" in parts.status["containerStatuses"][0]["state"])
         runner.update(sidecar_alone(deletionTimestamp="now", deletionGracePeriodSeconds=1))
         await runner.gone()
     finally:

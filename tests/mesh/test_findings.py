@@ -48,6 +48,10 @@ def quiet(**options: Any) -> Raw:
     return pod(**options)
 
 
+def noted(raw: Raw, annotation: str) -> Raw:
+    return raw | {"metadata": raw["metadata"] | {"annotations": {annotation: "x"}}}
+
+
 def labelled(**labels: str) -> Raw:
     return {"kind": "Namespace", "metadata": {"name": "shop", "labels": labels}}
 
@@ -242,6 +246,25 @@ CASES: list[tuple[str, list[Raw], list[Raw], dict[str, Any]]] = [
         "IST0167",
         [peer("STRICT", namespace="istio-system", app="api")],
         [peer("STRICT", namespace="istio-system")],
+        {},
+    ),
+    (
+        "IST0107",
+        [noted(deployment(), "sidecar.istio.io/logLevel"), space()],
+        [quiet(notes={"sidecar.istio.io/logLevel": "info"}), space()],
+        {},
+    ),
+    ("IST0107", [noted(space(), "networking.istio.io/exportTo")], [space()], {}),
+    (
+        "IST0107",
+        [quiet(notes={"kubernetes.io/ingress.class": "x"})],
+        [quiet(notes={"gateway.istio.io/controller-version": "5", "example.com/x": "y"})],
+        {},
+    ),
+    (
+        "IST0108",
+        [noted(service(), "networking.istio.io/exportThree")],
+        [noted(service(), "networking.istio.io/exportTo")],
         {},
     ),
     *(

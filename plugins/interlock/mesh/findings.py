@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from interlock.mesh.findings_annotations import annotation_findings
 from interlock.mesh.findings_clients import client_findings
 from interlock.mesh.findings_injection import injection_findings
 from interlock.mesh.findings_policies import policy_findings
@@ -25,6 +26,7 @@ def findings(mesh: Mesh, control_plane: str = "") -> tuple[Finding, ...]:
     found = [
         *_wrong_objects(mesh),
         *injection_findings(mesh),
+        *annotation_findings(mesh),
         *policy_findings(mesh),
         *client_findings(mesh),
         *workload_findings(mesh, control_plane),

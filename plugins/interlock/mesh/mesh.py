@@ -42,6 +42,7 @@ class Mesh:
         destination_rules: The DestinationRules.
         service_entries: The ServiceEntries.
         webhooks: MutatingWebhookConfigurations as they are.
+        annotations: Kind, name and own annotations of namespaces, Services, pods and Deployments.
         unread: Objects that are none, with what is wrong, by what could be told of their names.
         memo: What was worked out before: for a workload or for policies by their `id`.
     """
@@ -57,6 +58,7 @@ class Mesh:
     destination_rules: tuple[DestinationRule, ...]
     service_entries: tuple[ServiceEntry, ...]
     webhooks: tuple[Mapping[str, object], ...]
+    annotations: tuple[tuple[str, str, Mapping[str, str]], ...] = ()
     unread: tuple[tuple[str, Problem], ...] = ()
     memo: dict[str, dict[object, object]] = field(
         default_factory=lambda: defaultdict(dict), compare=False, repr=False
@@ -117,6 +119,12 @@ class Mesh:
             ),
             service_entries=tuple(map(ServiceEntry.of, _istio(found, "ServiceEntry"))),
             webhooks=tuple(found["MutatingWebhookConfiguration"]),
+            annotations=tuple(
+                (kind, _ref(kind, raw), annotations)
+                for kind in ("Namespace", "Service", "Pod", "Deployment")
+                for raw in found[kind]
+                if (annotations := labels(path(raw, "metadata", "annotations")))
+            ),
             unread=tuple(unread),
         )
 
@@ -156,6 +164,12 @@ class Mesh:
             self.sidecars.get(workload.namespace, ()),
             self.sidecars.get(self.settings.root_namespace, ()),
         )
+
+
+def _ref(kind: str, raw: Mapping[str, object]) -> str:
+    name = text(path(raw, "metadata", "name")) or text(path(raw, "metadata", "generateName"))
+    namespace = text(path(raw, "metadata", "namespace")) or "default"
+    return f"{kind} {name}" if kind == "Namespace" else f"{kind} {namespace}/{name}"
 
 
 def _flat(objects: Iterable[Mapping[str, object] | Manifest]) -> Iterable[Mapping[str, object]]:

@@ -22,6 +22,8 @@ MESSAGES: dict[str, tuple[str, Severity, str]] = {
         "workload.",
     ),
     "IST0106": ("SchemaValidationError", _ERROR, "Schema validation error: {}"),
+    "IST0107": ("MisplacedAnnotation", _WARNING, "Misplaced annotation: {} can only be applied to {}"),
+    "IST0108": ("UnknownAnnotation", _WARNING, "Unknown annotation: {}"),
     "IST0110": (
         "ConflictingSidecarWorkloadSelectors",
         _ERROR,

@@ -31,7 +31,10 @@ WORKLOADS: Final = (
 )
 SETTINGS: Final = "istio"
 """The ConfigMap of the root namespace that holds the mesh's settings."""
-NO_MESH: Final = "the cluster has no Istio API: install Istio, or take `mesh` out of the environment"
+NO_MESH: Final = (
+    "the cluster has no Istio API: install Istio, 1.22 or later, which serves its kinds as v1, or take `mesh` "
+    "out of the environment"
+)
 
 
 class NoMesh(KubernetesError):

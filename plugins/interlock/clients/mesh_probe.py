@@ -110,7 +110,10 @@ async def _delete(client: KubernetesClient, wanted: Manifest) -> None:
 async def _ended(place: Place, created: Manifest) -> str:
     """The Job's pod, once the probe's container has ended well; a sidecar may still run."""
     changed, labels = asyncio.Event(), f"{PROBE_LABEL}={created.name}"
-    said = "it has no pod"
+    said = (
+        "it has no pod: an admission webhook or a quota may have refused it, and "
+        f"`kubectl -n {place.namespace} get events` says which"
+    )
     try:
         async with asyncio.timeout(DEADLINE_SECONDS + LATE_SECONDS), AsyncExitStack() as stack:
             jobs, pods = [

@@ -32,8 +32,8 @@ WORKLOADS: Final = (
 SETTINGS: Final = "istio"
 """The ConfigMap of the root namespace that holds the mesh's settings."""
 NO_MESH: Final = (
-    "the cluster has no Istio API: install Istio, 1.22 or later, which serves its kinds as v1, or take `mesh` "
-    "out of the environment"
+    "the cluster has no Istio API: install Istio, 1.22 or later, which serves its kinds as v1, or take "
+    "`mesh` out of the environment"
 )
 
 

@@ -81,7 +81,14 @@ def test_a_bare_service_has_its_structure_once_the_printed_manifests_are_applied
 
 def _command(sandbox: RunningSandbox, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(Path(sys.executable).parent / "interlock"), "onboarding", BARE, *more],
+        [
+            str(Path(sys.executable).parent / "interlock"),
+            "onboarding",
+            BARE,
+            "--environment",
+            "sandbox",
+            *more,
+        ],
         env={**os.environ, **sandbox.env, "INTERLOCK_INCLUDE": str(sandbox.root / "include")},
         capture_output=True,
         text=True,

@@ -449,6 +449,15 @@ def test_a_label_in_an_immutable_selector_is_not_patched() -> None:
     assert "can't be changed" in found.fix.said
 
 
+def test_labels_of_the_mesh_are_none_that_services_have_to_share() -> None:
+    def change(raws: list[Raw]) -> None:
+        for name in ("service-a", "service-b"):
+            template = of(raws, "Deployment", name)["spec"]["template"]
+            template["metadata"]["labels"]["sidecar.istio.io/inject"] = "false"
+
+    assert item(facts(change), "structure.labels").verdict == "done"
+
+
 def test_several_budgets_are_one_too_many() -> None:
     def change(raws: list[Raw]) -> None:
         raws.append(named("policy/v1", "PodDisruptionBudget", "two", spec={"selector": {}}))

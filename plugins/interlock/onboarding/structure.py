@@ -143,6 +143,8 @@ def _in_common(facts: Facts, others: list[tuple[str, Mapping[str, str]]]) -> dic
         return {"app": facts.service}
     found: dict[str, str] = {}
     for key in others[0][1]:
+        if key.partition("/")[0].endswith("istio.io"):
+            continue  # Whether a pod is in the mesh is for the mesh's items to say.
         values = [(name, given[key]) for name, given in others if key in given]
         if len(values) < len(others):
             continue

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from interlock.mesh.findings import ordered
 from interlock.mesh.inbound import PortVerdict
 from interlock.mesh.messages import message
 from interlock.mesh.probe_plan import ProbePlan, Target
@@ -119,8 +120,7 @@ def observed_findings(
         found.append(message("ILM028", target.workload.ref, target.declared.port, why))
     for target in plan.waiting:
         found.append(message("ILM028", target.workload.ref, target.declared.port, "its pod does not run yet"))
-    order = ("Error", "Warning", "Info")
-    return tuple(sorted(dict.fromkeys(found), key=lambda f: (order.index(f.severity), f.code, f.ref, f.text)))
+    return ordered(found)
 
 
 def _of_port(one: Observed, settings: MeshSettings, now: datetime) -> Iterator[Finding]:
